@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace blksnap {
+
+// Bytes [offset, offset + length) of a device. offset + length never wraps:
+// whoever takes numbers from outside checks with within() before making one.
+struct ByteRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+
+  std::uint64_t end() const { return offset + length; }
+  bool empty() const { return length == 0; }
+  bool operator==(const ByteRange&) const = default;
+
+  // Is [offset, offset + length) inside [0, size), without wrapping?
+  static bool within(std::uint64_t offset, std::uint64_t length,
+                     std::uint64_t size) {
+    return offset <= size && length <= size - offset;
+  }
+};
+
+}  // namespace blksnap

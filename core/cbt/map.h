@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The change map of a device, as frozen at one take: a byte per block.
+#pragma once
+
+#include <boost/uuid/uuid.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/extents.h"
+#include "base/result.h"
+
+namespace blksnap::cbt {
+
+// The instant of one take: which generation of a device's numbering, and the
+// number. Its canonical text is "GENERATION.N", e.g.
+// "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7"; nothing else is accepted by
+// parse(): lower case, no sign, no leading zeros, N in 0..255.
+struct Checkpoint {
+  boost::uuids::uuid generation{};
+  std::uint8_t number = 0;
+
+  bool operator==(const Checkpoint&) const = default;
+  std::string to_string() const;
+  static Result<Checkpoint> parse(std::string_view text);
+};
+
+// Immutable after make(); any thread may read.
+class ChangeMap {
+ public:
+  // `bytes` has one byte per block of `block_size`, which is a power of two
+  // and covers `capacity`; otherwise EINVAL with a sentence. A map of another
+  // length than the device needs is refused here and nowhere else.
+  static Result<ChangeMap> make(std::uint64_t capacity,
+                                std::uint32_t block_size, Checkpoint taken,
+                                std::vector<std::uint8_t> bytes);
+
+  std::uint64_t capacity() const { return capacity_; }      // bytes
+  std::uint32_t block_size() const { return block_size_; }  // bytes
+  const Checkpoint& taken() const { return taken_; }
+  const std::vector<std::uint8_t>& bytes() const { return bytes_; }
+
+  // Can "what changed since `since`" be answered? Only for this generation
+  // and a number not above the one taken (invariant 1).
+  bool answers(const Checkpoint& since) const;
+
+  // Bytes changed since take number `since`: flag 1 where block byte > since,
+  // else 0, over out.range(), which lies within the capacity.
+  void changed_since(std::uint8_t since, ExtentBuilder& out) const;
+
+ private:
+  ChangeMap(std::uint64_t capacity, std::uint32_t block_size, Checkpoint taken,
+            std::vector<std::uint8_t> bytes);
+
+  std::uint64_t capacity_;
+  std::uint32_t block_size_;
+  Checkpoint taken_;
+  std::vector<std::uint8_t> bytes_;
+};
+
+}  // namespace blksnap::cbt

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * blksnap: change tracking and snapshots of block devices.
+ *
+ * Per device: commands of the filter "blksnap", carried by BLKFILTER_CTL.
+ * Per snapshot: ioctls on /dev/blksnap-control (CAP_SYS_ADMIN).
+ * Sectors have 512 bytes. All padding is explicit, and zero in replies.
+ */
+#ifndef _UAPI_BLKSNAP_H
+#define _UAPI_BLKSNAP_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define BLKSNAP_FILTER_NAME "blksnap"
+#define BLKSNAP_CONTROL_NAME "blksnap-control"
+
+/* A UUID, in the byte order in which it is printed. */
+struct blksnap_uuid {
+	__u8 b[16];
+};
+
+/* ---- commands of the filter (blkfilter_ctl.cmd) ---- */
+
+enum blkfilter_ctl_blksnap {
+	/* out: struct blksnap_cbtinfo */
+	BLKFILTER_CTL_BLKSNAP_CBTINFO = 0,
+	/* in: struct blksnap_cbtmap */
+	BLKFILTER_CTL_BLKSNAP_CBTMAP = 1,
+	/* in: struct blksnap_cbtdirty */
+	BLKFILTER_CTL_BLKSNAP_CBTDIRTY = 2,
+	/* in: struct blksnap_snapshotadd */
+	BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD = 3,
+	/* out: struct blksnap_snapshotinfo */
+	BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO = 4,
+};
+
+/**
+ * struct blksnap_cbtinfo - the change map of a device
+ * @device_capacity: size of the device, bytes
+ * @block_size:      bytes that one byte of the map stands for, a power of two
+ * @block_count:     bytes in the map
+ * @generation_id:   changes whenever older numbers lose their meaning
+ * @changes_number:  number of the last take in this generation, 0 before it.
+ *                   A block changed since take N iff its byte is above N.
+ * @padding:         zero
+ */
+struct blksnap_cbtinfo {
+	__u64 device_capacity;
+	__u32 block_size;
+	__u32 block_count;
+	struct blksnap_uuid generation_id;
+	__u8 changes_number;
+	__u8 padding[7];
+};
+
+/**
+ * struct blksnap_cbtmap - read a part of the map frozen at the last take
+ * @offset: first byte of the map
+ * @length: bytes of @buffer
+ * @buffer: user pointer
+ *
+ * Reads min(@length, rest of the map). The ioctl returns 0, as the proposal
+ * does; the caller knows the size from CBTINFO. ENODATA: @offset is not
+ * within the map.
+ */
+struct blksnap_cbtmap {
+	__u32 offset;
+	__u32 length;
+	__u64 buffer;
+};
+
+/* A range of a device, in sectors. */
+struct blksnap_sectors {
+	__u64 offset;
+	__u64 count;
+};
+
+/**
+ * struct blksnap_cbtdirty - mark ranges as changed by hand
+ * @count:  ranges at @ranges
+ * @ranges: user pointer to struct blksnap_sectors
+ *
+ * EINVAL: a range is empty or not within the device; nothing is marked then.
+ */
+struct blksnap_cbtdirty {
+	__u32 count;
+	__u32 padding;
+	__u64 ranges;
+};
+
+/**
+ * struct blksnap_snapshotadd - add the device to a snapshot
+ * @id: the snapshot
+ *
+ * ESRCH no such snapshot; EALREADY the device is in it; EBUSY it is in
+ * another one, or this one is taken already, or the device holds the
+ * difference storage; EPERM the disk has integrity data or inline encryption.
+ */
+struct blksnap_snapshotadd {
+	struct blksnap_uuid id;
+};
+
+#define BLKSNAP_IMAGE_NAME_LENGTH 32
+
+/**
+ * struct blksnap_snapshotinfo - the image of a device in its snapshot
+ * @error_code: 0, or the negative errno that the image died of
+ * @image:      name of the image's block device, without "/dev/"; empty
+ *              before the snapshot is taken
+ *
+ * ENOENT: the device is in no snapshot.
+ */
+struct blksnap_snapshotinfo {
+	__s32 error_code;
+	__u8 image[BLKSNAP_IMAGE_NAME_LENGTH];
+};
+
+/* ---- ioctls of /dev/blksnap-control ---- */
+
+#define BLKSNAP_IOC_MAGIC 'V'
+
+/* What BLKSNAP_IOCTL_VERSION tells. */
+struct blksnap_version {
+	__u16 major;
+	__u16 minor;
+	__u16 revision;
+	__u16 build;
+};
+
+/**
+ * struct blksnap_snapshot_create - make a snapshot that has no devices yet
+ * @diff_storage_limit_sect: sectors that the difference storage may take
+ * @diff_storage_filename:   user pointer to the NUL-terminated path of a
+ *                           regular file, a directory (an unnamed file is
+ *                           made in it) or a block device (taken exclusively)
+ * @id:                      out: the snapshot
+ *
+ * Errors of opening the path pass through. EINVAL: neither file, directory
+ * nor block device, or no limit; ENOSPC: the file is larger than the limit,
+ * or the block device smaller.
+ */
+struct blksnap_snapshot_create {
+	__u64 diff_storage_limit_sect;
+	__u64 diff_storage_filename;
+	struct blksnap_uuid id;
+};
+
+/**
+ * struct blksnap_snapshot_collect - list the snapshots
+ * @count: in: room at @ids; out: how many there are
+ * @ids:   user pointer to struct blksnap_uuid, or NULL to ask @count only
+ *
+ * ENODATA: there are more than @count; @count is updated, @ids untouched.
+ */
+struct blksnap_snapshot_collect {
+	__u32 count;
+	__u32 padding;
+	__u64 ids;
+};
+
+enum blksnap_event_codes {
+	/* data: struct blksnap_event_corrupted */
+	BLKSNAP_EVENT_CODE_CORRUPTED = 0,
+	/* data: struct blksnap_event_no_space */
+	BLKSNAP_EVENT_CODE_NO_SPACE = 1,
+};
+
+/**
+ * struct blksnap_snapshot_event - wait for something to happen to a snapshot
+ * @id:         in: the snapshot
+ * @timeout_ms: in: how long to wait
+ * @code:       out: enum blksnap_event_codes
+ * @time_label: out: CLOCK_REALTIME nanoseconds of the event
+ * @data:       out: by @code
+ *
+ * ENOENT nothing happened in time; EINTR a signal came; ESRCH no such
+ * snapshot.
+ */
+struct blksnap_snapshot_event {
+	struct blksnap_uuid id;
+	__u32 timeout_ms;
+	__u32 code;
+	__s64 time_label;
+	__u8 data[4096 - 32];
+};
+
+/* The image of device @dev_id_mj:@dev_id_mn died of @err_code (positive). */
+struct blksnap_event_corrupted {
+	__u32 dev_id_mj;
+	__u32 dev_id_mn;
+	__s32 err_code;
+};
+
+/* The difference storage could not grow by @requested_nr_sect sectors. */
+struct blksnap_event_no_space {
+	__u64 requested_nr_sect;
+};
+
+#define BLKSNAP_IOCTL_VERSION _IOR(BLKSNAP_IOC_MAGIC, 0, struct blksnap_version)
+/* EINVAL, ENOSPC and what opening the storage gives */
+#define BLKSNAP_IOCTL_SNAPSHOT_CREATE \
+	_IOWR(BLKSNAP_IOC_MAGIC, 1, struct blksnap_snapshot_create)
+/* ENODEV: no such snapshot; EBUSY: an image of it is open */
+#define BLKSNAP_IOCTL_SNAPSHOT_DESTROY \
+	_IOW(BLKSNAP_IOC_MAGIC, 2, struct blksnap_uuid)
+/* ESRCH no such snapshot; EALREADY it is taken; ENODEV it has no devices */
+#define BLKSNAP_IOCTL_SNAPSHOT_TAKE \
+	_IOW(BLKSNAP_IOC_MAGIC, 3, struct blksnap_uuid)
+#define BLKSNAP_IOCTL_SNAPSHOT_COLLECT \
+	_IOR(BLKSNAP_IOC_MAGIC, 4, struct blksnap_snapshot_collect)
+#define BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT \
+	_IOR(BLKSNAP_IOC_MAGIC, 5, struct blksnap_snapshot_event)
+
+#endif /* _UAPI_BLKSNAP_H */
