@@ -137,8 +137,8 @@ struct blksnap_version {
  * @id:                      out: the snapshot
  *
  * Errors of opening the path pass through. EINVAL: neither file, directory
- * nor block device, or no limit; ENOSPC: the file is larger than the limit,
- * or the block device smaller.
+ * nor block device, or no limit; ENOSPC: the file is larger than the limit, or
+ * its file system has no room. Of a block device the limit is used at most.
  */
 struct blksnap_snapshot_create {
 	__u64 diff_storage_limit_sect;
@@ -201,7 +201,7 @@ struct blksnap_event_no_space {
 /* EINVAL, ENOSPC and what opening the storage gives */
 #define BLKSNAP_IOCTL_SNAPSHOT_CREATE \
 	_IOWR(BLKSNAP_IOC_MAGIC, 1, struct blksnap_snapshot_create)
-/* ENODEV: no such snapshot; EBUSY: an image of it is open */
+/* ENODEV: no such snapshot. Images that are open read EIO from then on. */
 #define BLKSNAP_IOCTL_SNAPSHOT_DESTROY \
 	_IOW(BLKSNAP_IOC_MAGIC, 2, struct blksnap_uuid)
 /* ESRCH no such snapshot; EALREADY it is taken; ENODEV it has no devices */

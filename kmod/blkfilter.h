@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a filter module sees of blkfilter: register operations, and be called
+ * for the writes to the devices that it is attached to.
+ */
+#ifndef _BLKFILTER_H
+#define _BLKFILTER_H
+
+#include <linux/blkdev.h>
+#include <linux/list.h>
+#include <linux/workqueue.h>
+
+#include "uapi/blkfilter.h"
+
+struct blkfilter_operations;
+struct hooked_disk;
+
+/**
+ * struct blkfilter - one filter on one block device
+ * @ops:  whose it is
+ * @bdev: the device; its memory is pinned, the device itself may go away
+ *
+ * Filters embed it. The rest is blkfilter's.
+ */
+struct blkfilter {
+	const struct blkfilter_operations *ops;
+	struct block_device *bdev;
+
+	struct list_head link;	    /* hooked_disk.filters */
+	struct hooked_disk *hooked; /* NULL once it is no longer shown bios */
+	struct list_head attached;  /* all filters, or those that are gone */
+};
+
+/**
+ * struct blkfilter_operations - a kind of filter
+ * @owner:  pinned while attached anywhere
+ * @name:   as in the ioctls
+ * @attach: make a filter for @bdev. The caller fills struct blkfilter. Returns
+ *          an ERR_PTR on failure. May sleep.
+ * @busy:   errno if the filter must not be detached now, else 0. May sleep.
+ * @gone:   the device was removed: no bio will come again. Must not sleep, and
+ *          must not touch the device. May be NULL.
+ * @detach: free the filter. No bio is in submit_bio() any more. May sleep.
+ * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May sleep.
+ * @submit_bio: a write, discard, write-zeroes or secure erase is about to go
+ *          down to @count sectors from @sector of the filter's device (what of
+ *          the bio lies in it). False: let it pass. True: the filter has taken
+ *          the bio over, and will blkfilter_resubmit() or end it. A bio comes
+ *          by again when it was resubmitted, split or remapped: be idempotent.
+ *          May sleep, but not on I/O if current->bio_list is set, or at all
+ *          with REQ_NOWAIT.
+ *
+ * @attach, @busy, @detach and @ctl of all filters exclude each other, except
+ * that several @ctl may run at once.
+ */
+struct blkfilter_operations {
+	struct list_head link;
+	struct module *owner;
+	const char *name;
+
+	struct blkfilter *(*attach)(struct block_device *bdev,
+				    const void __user *opt, u32 optlen);
+	int (*busy)(struct blkfilter *flt);
+	void (*gone)(struct blkfilter *flt);
+	void (*detach)(struct blkfilter *flt);
+	int (*ctl)(struct blkfilter *flt, u32 cmd, void __user *opt,
+		   u32 *optlen);
+	bool (*submit_bio)(struct blkfilter *flt, struct bio *bio,
+			   sector_t sector, sector_t count);
+};
+
+/* EEXIST if the name is taken. @ops stays the caller's. May sleep. */
+int blkfilter_register(struct blkfilter_operations *ops);
+/* Nothing of @ops may be attached: module references see to that. */
+void blkfilter_unregister(struct blkfilter_operations *ops);
+
+/*
+ * Sends a bio down that submit_bio() took over, past all filters of its
+ * device once more. Process context, current->bio_list not set; may sleep.
+ */
+void blkfilter_resubmit(struct bio *bio);
+
+/*
+ * Waits until every write that was between submit_bio() and the device's queue
+ * when called has entered the queue, or if the device is gone does nothing.
+ * May sleep; new writes do not delay it.
+ */
+void blkfilter_drain(struct blkfilter *flt);
+
+#endif /* _BLKFILTER_H */

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/blkdev.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "cbt_map.h"
+#include "params.h"
+
+int cbt_map_init(struct cbt_map *map, u64 capacity)
+{
+	map->capacity = capacity;
+	map->block_shift = blksnap_block_shift(capacity,
+			clamp(tracking_block_minimum_shift, SECTOR_SHIFT, 31U),
+			min(tracking_block_maximum_shift, 31U),
+			tracking_block_maximum_count);
+	map->block_count = DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift);
+	map->writes = vzalloc(max(map->block_count, 1U));
+	map->frozen = vzalloc(max(map->block_count, 1U));
+	if (!map->writes || !map->frozen) {
+		cbt_map_destroy(map);
+		return -ENOMEM;
+	}
+	uuid_gen(&map->generation);
+	map->active = 1;
+	return 0;
+}
+
+void cbt_map_destroy(struct cbt_map *map)
+{
+	vfree(map->writes);
+	vfree(map->frozen);
+	map->writes = NULL;
+	map->frozen = NULL;
+}
+
+static void mark(struct cbt_map *map, u8 *bytes, sector_t sector,
+		 sector_t count)
+{
+	unsigned int shift = map->block_shift - SECTOR_SHIFT;
+	u64 first = sector >> shift;
+	u64 last = min_t(u64, (sector + count - 1) >> shift,
+			 (u64)map->block_count - 1);
+
+	if (!count)
+		return;
+	/* Mostly they are marked: reading does not take the cache line away. */
+	for (; first <= last; first++)
+		if (READ_ONCE(bytes[first]) != map->active)
+			WRITE_ONCE(bytes[first], map->active);
+}
+
+void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count)
+{
+	mark(map, map->writes, sector, count);
+}
+
+void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count)
+{
+	mark(map, map->writes, sector, count);
+	mark(map, map->frozen, sector, count);
+}
+
+void cbt_map_take(struct cbt_map *map)
+{
+	if (map->active < U8_MAX) {
+		memcpy(map->frozen, map->writes, map->block_count);
+		map->active++;
+		return;
+	}
+	/* As if attached and taken just now. */
+	uuid_gen(&map->generation);
+	memset(map->writes, 0, map->block_count);
+	memset(map->frozen, 0, map->block_count);
+	map->active = 2;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The change map of a device: a byte per block, in two copies.
+ *
+ * A write stores `active` in the first copy, without a lock: it is the number
+ * of the next take. A take makes the second copy of the first and raises the
+ * number; the second copy is what user space reads. So a block changed since
+ * take N iff its byte is above N. Past 254 takes the byte is used up: the map
+ * is cleared under a new generation.
+ */
+#ifndef _BLKSNAP_CBT_MAP_H
+#define _BLKSNAP_CBT_MAP_H
+
+#include <linux/blk_types.h>
+#include <linux/uuid.h>
+
+struct cbt_map {
+	u64 capacity; /* bytes of the device */
+	unsigned int block_shift;
+	u32 block_count;
+	uuid_t generation;
+	u8 active;  /* what a write stores; the last take's number plus one */
+	u8 *writes; /* copy that writes mark */
+	u8 *frozen; /* copy of the last take */
+};
+
+/* For a device of @capacity bytes. ENOMEM. May sleep. */
+int cbt_map_init(struct cbt_map *map, u64 capacity);
+void cbt_map_destroy(struct cbt_map *map);
+
+/*
+ * A write to these sectors is about to go down. Beyond the map nothing is
+ * marked (such a bio fails later). Any context.
+ */
+void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count);
+/* The same in both copies, for changes that no bio shows. */
+void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count);
+
+/* The instant of a take: no cbt_map_mark() may run. Does not sleep. */
+void cbt_map_take(struct cbt_map *map);
+
+#endif /* _BLKSNAP_CBT_MAP_H */

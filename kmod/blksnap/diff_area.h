@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Copy on write for one device of a taken snapshot.
+ *
+ * The device is divided into chunks, and each chunk into up to 64 granules of
+ * at least 4 KiB: what a write touches is copied by granules, so that a small
+ * random write does not copy a chunk. States of a granule, each a bit that is
+ * never taken back, in this order:
+ *
+ *   (none)   the origin holds the data of the instant
+ *   claimed  somebody reads it from the origin; writes to it wait
+ *   safe     the data is in memory or in the store; writes pass
+ *   stored   it is in the store, where the chunk's pieces say
+ *
+ * A write whose granules are all safe passes at once. Otherwise the bio is
+ * taken over by a job, which claims what nobody has claimed, waits for the
+ * reads, and resubmits the bio. Jobs run in the submitter's context where that
+ * may sleep, else in a worker.
+ *
+ * An image read of granules that are not safe reads the origin, and then looks
+ * again: a write passes only after its granules became safe, so if they are
+ * still not safe the data read is that of the instant. Else it is read once
+ * more, from the store.
+ *
+ * Whatever fails here kills the image (`error`), never the write: from then on
+ * all writes pass.
+ */
+#ifndef _BLKSNAP_DIFF_AREA_H
+#define _BLKSNAP_DIFF_AREA_H
+
+#include <linux/bio.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+struct diff_storage;
+struct gendisk;
+
+/* Granules [first, first + count) of a chunk lie at byte @pos of the store. */
+struct diff_piece {
+	u64 pos;
+	u8 first;
+	u8 count;
+};
+
+/*
+ * A chunk that a write has touched; lives as long as the area. The bits are
+ * set under @lock, which interrupts take; @safe may be read without it.
+ */
+struct diff_chunk {
+	spinlock_t lock;
+	u16 nr_pieces;
+	u16 room;
+	u64 claimed;
+	u64 safe;
+	u64 stored;
+	struct diff_piece *pieces; /* under lock; written by the store's writer */
+	struct list_head waiters;  /* jobs that wait for others' reads */
+};
+
+/* Old data of some granules of a chunk, on its way from origin to store. */
+struct diff_copy {
+	struct list_head link; /* diff_storage.queue */
+	struct diff_area *area;
+	struct diff_chunk *chunk;
+	struct diff_job *job; /* that waits for the read */
+	u8 first;
+	u8 count;
+	u16 nr_pages;
+	u16 room; /* pages that it will have */
+	struct page *pages[];
+};
+
+struct diff_area {
+	struct block_device *bdev; /* origin; pinned by its tracker */
+	struct diff_storage *storage;
+	unsigned int chunk_shift;   /* bytes */
+	unsigned int granule_shift; /* bytes */
+	u64 capacity;		    /* bytes */
+	struct xarray chunks;	    /* chunk number -> struct diff_chunk */
+	int error;		    /* 0, or the -errno that the image died of */
+	atomic_t jobs;		    /* bios taken over and not yet resubmitted */
+	atomic_t copies;	    /* in memory */
+	/* A job or copy is done, or error is set; see count_down(). */
+	wait_queue_head_t progress;
+};
+
+int diff_area_module_init(void);
+void diff_area_module_exit(void);
+
+/* ERR_PTR. May sleep. @bdev stays the caller's. */
+struct diff_area *diff_area_create(struct block_device *bdev,
+				   struct diff_storage *storage);
+
+/*
+ * A write to these sectors (within the device) wants to pass. True: it was
+ * taken over, and is resubmitted when the old data is safe. As
+ * blkfilter_operations.submit_bio.
+ */
+bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
+		   sector_t count);
+
+/* Reads the image: the sectors of @bio as of the instant. May sleep on I/O. */
+blk_status_t diff_area_read(struct diff_area *area, struct bio *bio);
+
+/* Kills the image, with the first error only. Any context. */
+void diff_area_fail(struct diff_area *area, int error, const char *what);
+
+/* No new bio comes, the image is closed: waits for jobs and copies. May sleep. */
+void diff_area_drain(struct diff_area *area);
+void diff_area_destroy(struct diff_area *area);
+
+/*
+ * For the storage's writer: granules of @copy are at @pos of the store, or
+ * could not be stored. Frees @copy. May sleep.
+ */
+void diff_copy_stored(struct diff_copy *copy, u64 pos, int error);
+static inline unsigned int diff_copy_bytes(const struct diff_copy *copy)
+{
+	return copy->nr_pages << PAGE_SHIFT;
+}
+
+#endif /* _BLKSNAP_DIFF_AREA_H */

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/blkdev.h>
+#include <linux/mempool.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "diff_area.h"
+#include "image.h"
+
+#define IO_RESERVE 16
+
+/* Freed with its disk, when the last one closes it. */
+struct image {
+	struct gendisk *disk;
+	struct diff_area *area; /* until image_destroy() */
+	bool shown;
+	atomic_t ios;
+	wait_queue_head_t idle; /* count_down under its lock, as in diff_area.c */
+};
+
+/* A read of an image waits for I/O, and so needs a worker. */
+struct image_io {
+	struct work_struct work;
+	struct image *image;
+	struct bio *bio;
+};
+
+static struct kmem_cache *io_cache;
+static mempool_t io_pool;
+static struct workqueue_struct *io_queue;
+
+static void image_io_work(struct work_struct *work)
+{
+	struct image_io *io = container_of(work, struct image_io, work);
+	struct image *image = io->image;
+
+	io->bio->bi_status = diff_area_read(image->area, io->bio);
+	bio_endio(io->bio);
+	mempool_free(io, &io_pool);
+
+	spin_lock_irq(&image->idle.lock);
+	if (atomic_dec_and_test(&image->ios))
+		wake_up_all_locked(&image->idle);
+	spin_unlock_irq(&image->idle.lock);
+}
+
+static void image_submit_bio(struct bio *bio)
+{
+	struct image *image = bio->bi_bdev->bd_disk->private_data;
+	struct image_io *io;
+
+	/* The disk is read-only, but that alone stops nobody. */
+	if (bio_op(bio) != REQ_OP_READ) {
+		bio_io_error(bio);
+		return;
+	}
+	io = mempool_alloc(&io_pool, bio->bi_opf & REQ_NOWAIT ? GFP_NOWAIT :
+								GFP_NOIO);
+	if (!io) {
+		bio_wouldblock_error(bio);
+		return;
+	}
+	INIT_WORK(&io->work, image_io_work);
+	io->image = image;
+	io->bio = bio;
+	atomic_inc(&image->ios);
+	queue_work(io_queue, &io->work);
+}
+
+static void image_free_disk(struct gendisk *disk)
+{
+	kfree(disk->private_data);
+}
+
+static const struct block_device_operations image_operations = {
+	.owner = THIS_MODULE,
+	.submit_bio = image_submit_bio,
+	.free_disk = image_free_disk,
+};
+
+struct image *image_create(struct diff_area *area)
+{
+	struct image *image = kzalloc(sizeof(*image), GFP_KERNEL);
+	struct gendisk *disk;
+
+	if (!image)
+		return ERR_PTR(-ENOMEM);
+	disk = compat_alloc_disk(area->bdev);
+	if (IS_ERR(disk)) {
+		kfree(image);
+		return ERR_CAST(disk);
+	}
+	image->disk = disk;
+	image->area = area;
+	init_waitqueue_head(&image->idle);
+	disk->private_data = image;
+	disk->fops = &image_operations;
+	disk->flags |= GENHD_FL_NO_PART;
+	snprintf(disk->disk_name, DISK_NAME_LEN, "blksnap-%u-%u",
+		 MAJOR(area->bdev->bd_dev), MINOR(area->bdev->bd_dev));
+	set_capacity(disk, area->capacity >> SECTOR_SHIFT);
+	set_disk_ro(disk, true);
+	return image;
+}
+
+int image_show(struct image *image)
+{
+	int ret = device_add_disk(NULL, image->disk, NULL);
+
+	if (!ret)
+		image->shown = true;
+	return ret;
+}
+
+const char *image_name(const struct image *image)
+{
+	return image->disk->disk_name;
+}
+
+void image_destroy(struct image *image)
+{
+	/* Afterwards no new I/O comes in, whoever has it open. */
+	if (image->shown)
+		del_gendisk(image->disk);
+	wait_event(image->idle, !atomic_read(&image->ios));
+	spin_lock_irq(&image->idle.lock);
+	spin_unlock_irq(&image->idle.lock);
+	put_disk(image->disk);
+}
+
+int image_module_init(void)
+{
+	int ret = -ENOMEM;
+
+	io_cache = KMEM_CACHE(image_io, 0);
+	if (!io_cache)
+		return ret;
+	ret = mempool_init_slab_pool(&io_pool, IO_RESERVE, io_cache);
+	if (ret)
+		goto err_cache;
+	io_queue = alloc_workqueue("blksnap_image",
+				   WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (io_queue)
+		return 0;
+	ret = -ENOMEM;
+	mempool_exit(&io_pool);
+err_cache:
+	kmem_cache_destroy(io_cache);
+	return ret;
+}
+
+void image_module_exit(void)
+{
+	destroy_workqueue(io_queue);
+	mempool_exit(&io_pool);
+	kmem_cache_destroy(io_cache);
+}

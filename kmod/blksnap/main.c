@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/* blksnap.ko: parameters, /dev/blksnap-control, and the order of start. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+#include "diff_area.h"
+#include "image.h"
+#include "params.h"
+#include "snapshot.h"
+#include "tracker.h"
+
+#define BLKSNAP_PARAM(name, value, text)      \
+	unsigned int name = value;            \
+	module_param(name, uint, 0644);       \
+	MODULE_PARM_DESC(name, text)
+
+BLKSNAP_PARAM(tracking_block_minimum_shift, 16,
+	      "Smallest block of the change map, as a power of two");
+BLKSNAP_PARAM(tracking_block_maximum_shift, 26,
+	      "Largest block of the change map, as a power of two");
+BLKSNAP_PARAM(tracking_block_maximum_count, 2097152,
+	      "Blocks of a change map that are aimed at");
+BLKSNAP_PARAM(chunk_minimum_shift, 18,
+	      "Smallest chunk of a snapshot, as a power of two");
+BLKSNAP_PARAM(chunk_maximum_shift, 26,
+	      "Largest chunk of a snapshot, as a power of two");
+BLKSNAP_PARAM(chunk_maximum_count_shift, 40,
+	      "Chunks of a device that are aimed at, as a power of two");
+BLKSNAP_PARAM(chunk_maximum_in_queue, 256,
+	      "Copies of a device that may wait for the difference storage");
+BLKSNAP_PARAM(diff_storage_minimum, 2097152,
+	      "Sectors by which the difference storage grows");
+
+static long control_version(void __user *argp)
+{
+	/* Of the interface: what tools written for upstream expect. */
+	static const struct blksnap_version version = { .major = 2 };
+
+	return copy_to_user(argp, &version, sizeof(version)) ? -EFAULT : 0;
+}
+
+static long control_create(void __user *argp)
+{
+	struct blksnap_snapshot_create arg;
+	int ret;
+
+	if (copy_from_user(&arg, argp, sizeof(arg)))
+		return -EFAULT;
+	ret = snapshot_create(u64_to_user_ptr(arg.diff_storage_filename),
+			      arg.diff_storage_limit_sect, &arg.id);
+	if (ret)
+		return ret;
+	if (copy_to_user(argp, &arg, sizeof(arg))) {
+		/* Nobody would know of it. */
+		snapshot_destroy(&arg.id);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static long control_by_id(void __user *argp,
+			  int (*call)(const struct blksnap_uuid *id))
+{
+	struct blksnap_uuid id;
+
+	if (copy_from_user(&id, argp, sizeof(id)))
+		return -EFAULT;
+	return call(&id);
+}
+
+static long control_collect(void __user *argp)
+{
+	struct blksnap_snapshot_collect arg;
+	int ret;
+
+	if (copy_from_user(&arg, argp, sizeof(arg)))
+		return -EFAULT;
+	ret = snapshot_collect(u64_to_user_ptr(arg.ids), arg.count, &arg.count);
+	if (copy_to_user(argp, &arg, sizeof(arg)))
+		return -EFAULT;
+	return ret;
+}
+
+static long control_ioctl(struct file *file, unsigned int cmd,
+			  unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	switch (cmd) {
+	case BLKSNAP_IOCTL_VERSION:
+		return control_version(argp);
+	case BLKSNAP_IOCTL_SNAPSHOT_CREATE:
+		return control_create(argp);
+	case BLKSNAP_IOCTL_SNAPSHOT_DESTROY:
+		return control_by_id(argp, snapshot_destroy);
+	case BLKSNAP_IOCTL_SNAPSHOT_TAKE:
+		return control_by_id(argp, snapshot_take);
+	case BLKSNAP_IOCTL_SNAPSHOT_COLLECT:
+		return control_collect(argp);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations control_operations = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = control_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice control_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = BLKSNAP_CONTROL_NAME,
+	.fops = &control_operations,
+	.mode = 0600,
+};
+
+static int __init blksnap_init(void)
+{
+	int ret = diff_area_module_init();
+
+	if (ret)
+		return ret;
+	ret = image_module_init();
+	if (ret)
+		goto err_diff_area;
+	ret = tracker_module_init();
+	if (ret)
+		goto err_image;
+	ret = misc_register(&control_device);
+	if (ret)
+		goto err_tracker;
+	return 0;
+
+err_tracker:
+	tracker_module_exit();
+err_image:
+	image_module_exit();
+err_diff_area:
+	diff_area_module_exit();
+	return ret;
+}
+
+/* Attached filters and snapshots hold the module: there are none. */
+static void __exit blksnap_exit(void)
+{
+	misc_deregister(&control_device);
+	tracker_module_exit();
+	image_module_exit();
+	diff_area_module_exit();
+}
+
+module_init(blksnap_init);
+module_exit(blksnap_exit);
+
+MODULE_DESCRIPTION("Change tracking and snapshots of block devices");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

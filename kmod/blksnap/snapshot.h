@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A snapshot: several devices at one instant, and where their old data goes.
+ * Created empty, filled with devices, taken once, destroyed.
+ */
+#ifndef _BLKSNAP_SNAPSHOT_H
+#define _BLKSNAP_SNAPSHOT_H
+
+#include <linux/bio.h>
+#include <linux/types.h>
+#include <linux/uuid.h>
+
+#include "uapi/blksnap.h"
+
+struct snapshot_member;
+struct tracker;
+
+/*
+ * Where writes wait while the devices of a snapshot are flipped together. A
+ * bio that comes by is taken over and resubmitted once all have flipped:
+ * nobody sleeps, so it holds for nested and NOWAIT bios too.
+ */
+struct gate {
+	spinlock_t lock; /* innermost */
+	bool closed;
+	struct bio_list bios;
+};
+
+/* True: the gate was closed and keeps @bio. Any context that may submit. */
+bool gate_hold(struct gate *gate, struct bio *bio);
+
+/*
+ * The control ioctls; errors as in uapi/blksnap.h. All may sleep. Locks:
+ * snapshots_lock (the list), then snapshot.lock, then tracker.lock.
+ */
+int snapshot_create(const char __user *path, u64 limit_sectors,
+		    struct blksnap_uuid *id);
+int snapshot_take(const struct blksnap_uuid *id);
+int snapshot_destroy(const struct blksnap_uuid *id);
+int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count);
+
+/* The filter's part; under blkfilter's lock, so that the tracker stays. */
+int snapshot_add(const struct blksnap_uuid *id, struct tracker *tracker);
+/* The tracker's device is gone; its image dies, the others live on. */
+void snapshot_forget(struct tracker *tracker);
+
+/* What SNAPSHOTINFO says; under the tracker's lock. */
+void snapshot_member_info(struct snapshot_member *member,
+			  struct blksnap_snapshotinfo *info);
+
+#endif /* _BLKSNAP_SNAPSHOT_H */

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "diff_area.h"
+#include "image.h"
+#include "snapshot.h"
+#include "tracker.h"
+
+static struct blkfilter *tracker_attach(struct block_device *bdev,
+					const void __user *opt, u32 optlen)
+{
+	struct tracker *tracker = kzalloc(sizeof(*tracker), GFP_KERNEL);
+	int ret;
+
+	if (!tracker)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&tracker->lock);
+	ret = cbt_map_init(&tracker->map, bdev_nr_bytes(bdev));
+	if (ret) {
+		kfree(tracker);
+		return ERR_PTR(ret);
+	}
+	return &tracker->filter;
+}
+
+static int tracker_busy(struct blkfilter *flt)
+{
+	struct tracker *tracker = to_tracker(flt);
+	int ret;
+
+	mutex_lock(&tracker->lock);
+	ret = tracker->member ? -EBUSY : 0;
+	mutex_unlock(&tracker->lock);
+	return ret;
+}
+
+static void tracker_detach(struct blkfilter *flt)
+{
+	struct tracker *tracker = to_tracker(flt);
+
+	/* Only of a device that went away; otherwise we were busy. */
+	snapshot_forget(tracker);
+	cbt_map_destroy(&tracker->map);
+	mutex_destroy(&tracker->lock);
+	kfree(tracker);
+}
+
+static bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio,
+			       sector_t sector, sector_t count)
+{
+	struct tracker *tracker = to_tracker(flt);
+	/* Pairs with the release in open_gate(): no gate, then the new state. */
+	struct gate *gate = smp_load_acquire(&tracker->gate);
+	struct diff_area *diff;
+
+	/* First of all: what waits belongs to the other side of the take. */
+	if (unlikely(gate) && gate_hold(gate, bio))
+		return true;
+	cbt_map_mark(&tracker->map, sector, count);
+	diff = READ_ONCE(tracker->diff);
+	return diff && diff_area_cow(diff, bio, sector, count);
+}
+
+/* ---- BLKFILTER_CTL ---- */
+
+static int ctl_cbtinfo(struct tracker *tracker, void __user *opt, u32 *optlen)
+{
+	struct blksnap_cbtinfo info = {};
+
+	if (*optlen < sizeof(info))
+		return -EINVAL;
+	mutex_lock(&tracker->lock);
+	info.device_capacity = tracker->map.capacity;
+	info.block_size = 1U << tracker->map.block_shift;
+	info.block_count = tracker->map.block_count;
+	export_uuid(info.generation_id.b, &tracker->map.generation);
+	info.changes_number = tracker->map.active - 1;
+	mutex_unlock(&tracker->lock);
+	*optlen = sizeof(info);
+	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static int ctl_cbtmap(struct tracker *tracker, void __user *opt, u32 *optlen)
+{
+	struct blksnap_cbtmap arg;
+	int ret = 0;
+	u32 length;
+
+	if (*optlen < sizeof(arg))
+		return -EINVAL;
+	if (copy_from_user(&arg, opt, sizeof(arg)))
+		return -EFAULT;
+	mutex_lock(&tracker->lock);
+	if (arg.offset >= tracker->map.block_count) {
+		ret = -ENODATA;
+	} else {
+		length = min(arg.length,
+			     tracker->map.block_count - arg.offset);
+		if (copy_to_user(u64_to_user_ptr(arg.buffer),
+				 tracker->map.frozen + arg.offset, length))
+			ret = -EFAULT;
+	}
+	mutex_unlock(&tracker->lock);
+	*optlen = 0;
+	return ret;
+}
+
+/* Bounds what one call copies into the kernel; more come in rounds. */
+#define DIRTY_BATCH 1024U
+
+static bool sectors_are_within(const struct blksnap_sectors *range,
+			       u64 capacity)
+{
+	u64 all = capacity >> SECTOR_SHIFT;
+
+	return range->count && range->offset < all &&
+	       range->count <= all - range->offset;
+}
+
+static int mark_dirty(struct tracker *tracker,
+		      const struct blksnap_cbtdirty *arg,
+		      struct blksnap_sectors *batch, bool check_only)
+{
+	struct blksnap_sectors __user *ranges = u64_to_user_ptr(arg->ranges);
+	u32 done, n, i;
+
+	for (done = 0; done < arg->count; done += n) {
+		n = min(arg->count - done, DIRTY_BATCH);
+		if (copy_from_user(batch, ranges + done, n * sizeof(*batch)))
+			return -EFAULT;
+		for (i = 0; i < n; i++) {
+			/* Once more when marking: they may have changed. */
+			if (!sectors_are_within(&batch[i],
+						tracker->map.capacity))
+				return -EINVAL;
+			if (!check_only)
+				cbt_map_mark_both(&tracker->map,
+						  batch[i].offset,
+						  batch[i].count);
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static int ctl_cbtdirty(struct tracker *tracker, void __user *opt, u32 *optlen)
+{
+	struct blksnap_cbtdirty arg;
+	struct blksnap_sectors *batch;
+	int ret;
+
+	if (*optlen < sizeof(arg))
+		return -EINVAL;
+	if (copy_from_user(&arg, opt, sizeof(arg)))
+		return -EFAULT;
+	batch = kvmalloc_array(DIRTY_BATCH, sizeof(*batch), GFP_KERNEL);
+	if (!batch)
+		return -ENOMEM;
+	/* A bad range anywhere: nothing is marked. */
+	mutex_lock(&tracker->lock);
+	ret = mark_dirty(tracker, &arg, batch, true);
+	if (!ret)
+		ret = mark_dirty(tracker, &arg, batch, false);
+	mutex_unlock(&tracker->lock);
+	kvfree(batch);
+	*optlen = 0;
+	return ret;
+}
+
+static int ctl_snapshotadd(struct tracker *tracker, void __user *opt,
+			   u32 *optlen)
+{
+	struct blksnap_snapshotadd arg;
+
+	if (*optlen < sizeof(arg))
+		return -EINVAL;
+	if (copy_from_user(&arg, opt, sizeof(arg)))
+		return -EFAULT;
+	*optlen = 0;
+	return snapshot_add(&arg.id, tracker);
+}
+
+static int ctl_snapshotinfo(struct tracker *tracker, void __user *opt,
+			    u32 *optlen)
+{
+	struct blksnap_snapshotinfo info = {};
+	int ret = 0;
+
+	if (*optlen < sizeof(info))
+		return -EINVAL;
+	mutex_lock(&tracker->lock);
+	if (tracker->member)
+		snapshot_member_info(tracker->member, &info);
+	else
+		ret = -ENOENT;
+	mutex_unlock(&tracker->lock);
+	if (ret)
+		return ret;
+	*optlen = sizeof(info);
+	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static int (*const ctl_table[])(struct tracker *tracker, void __user *opt,
+				u32 *optlen) = {
+	[BLKFILTER_CTL_BLKSNAP_CBTINFO] = ctl_cbtinfo,
+	[BLKFILTER_CTL_BLKSNAP_CBTMAP] = ctl_cbtmap,
+	[BLKFILTER_CTL_BLKSNAP_CBTDIRTY] = ctl_cbtdirty,
+	[BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD] = ctl_snapshotadd,
+	[BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO] = ctl_snapshotinfo,
+};
+
+static int tracker_ctl(struct blkfilter *flt, u32 cmd, void __user *opt,
+		       u32 *optlen)
+{
+	if (cmd >= ARRAY_SIZE(ctl_table))
+		return -ENOTTY;
+	return ctl_table[cmd](to_tracker(flt), opt, optlen);
+}
+
+static struct blkfilter_operations tracker_operations = {
+	.owner = THIS_MODULE,
+	.name = BLKSNAP_FILTER_NAME,
+	.attach = tracker_attach,
+	.busy = tracker_busy,
+	.detach = tracker_detach,
+	.ctl = tracker_ctl,
+	.submit_bio = tracker_submit_bio,
+};
+
+int tracker_module_init(void)
+{
+	return blkfilter_register(&tracker_operations);
+}
+
+void tracker_module_exit(void)
+{
+	blkfilter_unregister(&tracker_operations);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The filter "blksnap" on one device: marks changes, and while a snapshot is
+ * held has the old data copied before a write goes down.
+ */
+#ifndef _BLKSNAP_TRACKER_H
+#define _BLKSNAP_TRACKER_H
+
+#include <linux/mutex.h>
+
+#include "blkfilter.h"
+#include "cbt_map.h"
+
+struct snapshot_member;
+struct diff_area;
+struct gate;
+
+/**
+ * struct tracker - state of one filtered device
+ * @filter:   our end of blkfilter
+ * @lock:     guards @map's frozen copy and its replacement, and @member.
+ *            Never taken in the bio path. Inside snapshot.lock.
+ * @map:      changes
+ * @member:   the device's place in its snapshot, or NULL. A tracker in a
+ *            snapshot is not detached; when its device goes away, it leaves
+ *            the snapshot before it is freed.
+ * @gate:     a take is on: bios wait there, or NULL. Read in the bio path.
+ * @diff:     the snapshot is taken: where old data goes, or NULL. Read in the
+ *            bio path; blkfilter_drain() waits for those who read it.
+ */
+struct tracker {
+	struct blkfilter filter;
+	struct mutex lock;
+	struct cbt_map map;
+	struct snapshot_member *member;
+	struct gate *gate;
+	struct diff_area *diff;
+};
+
+static inline struct tracker *to_tracker(struct blkfilter *flt)
+{
+	return container_of(flt, struct tracker, filter);
+}
+
+/* Offers the filter to blkfilter, and takes it back. */
+int tracker_module_init(void);
+void tracker_module_exit(void);
+
+#endif /* _BLKSNAP_TRACKER_H */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The differences between the kernels we build for, and the only place with
+ * version conditions. Names on the left are ours (compat_*); the newest
+ * kernel's meaning is the model.
+ */
+#ifndef _COMPAT_H
+#define _COMPAT_H
+
+#include <linux/blkdev.h>
+#include <linux/fs.h>
+#include <linux/ftrace.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "kernels before 6.1 are not supported"
+#endif
+
+/* Helpers on ftrace_regs arrived in 6.2. Before, ftrace_get_regs() is NULL
+ * without SAVE_REGS, but the registers are there.
+ */
+static __always_inline unsigned long compat_ftrace_arg(struct ftrace_regs *fregs,
+						       unsigned int n)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	switch (n) {
+	case 0:
+		return fregs->regs.di;
+	case 1:
+		return fregs->regs.si;
+	default:
+		return fregs->regs.dx;
+	}
+#else
+	return ftrace_regs_get_argument(fregs, n);
+#endif
+}
+
+static __always_inline void compat_ftrace_set_ip(struct ftrace_regs *fregs,
+						 unsigned long ip)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	ftrace_instruction_pointer_set(fregs, ip);
+#else
+	ftrace_regs_set_instruction_pointer(fregs, ip);
+#endif
+}
+
+/* Freezes the file system on the device, if there is one; nests. May sleep. */
+static inline int compat_bdev_freeze(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return freeze_bdev(bdev);
+#else
+	return bdev_freeze(bdev);
+#endif
+}
+
+static inline int compat_bdev_thaw(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return thaw_bdev(bdev);
+#else
+	return bdev_thaw(bdev);
+#endif
+}
+
+/*
+ * A bio-based disk with the block sizes of @like, or an ERR_PTR.
+ */
+static inline struct gendisk *compat_alloc_disk(struct block_device *like)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+
+	if (!disk)
+		return ERR_PTR(-ENOMEM);
+	blk_queue_logical_block_size(disk->queue, bdev_logical_block_size(like));
+	blk_queue_physical_block_size(disk->queue,
+				      bdev_physical_block_size(like));
+	return disk;
+#else
+	struct queue_limits limits = {
+		.logical_block_size = bdev_logical_block_size(like),
+		.physical_block_size = bdev_physical_block_size(like),
+	};
+
+	return blk_alloc_disk(&limits, NUMA_NO_NODE);
+#endif
+}
+
+/* vfs_iter_write() takes the file system's write access itself since 6.8. */
+static inline ssize_t compat_vfs_iter_write(struct file *file,
+					    struct iov_iter *iter, loff_t *pos)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	ssize_t ret;
+
+	file_start_write(file);
+	ret = vfs_iter_write(file, iter, pos, 0);
+	file_end_write(file);
+	return ret;
+#else
+	return vfs_iter_write(file, iter, pos, 0);
+#endif
+}
+
+/* class_interface.remove_dev lost its second argument in 6.4. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define COMPAT_REMOVE_DEV(name, dev) \
+	void name(struct device *dev, struct class_interface *unused)
+#else
+#define COMPAT_REMOVE_DEV(name, dev) void name(struct device *dev)
+#endif
+
+#endif /* _COMPAT_H */
