@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What in a kernel's log means that something is wrong.
+
+Not here on purpose: I/O errors (cases provoke them) and the taint that
+out-of-tree, unsigned modules cause.
+"""
+
+import re
+
+_WRONG = re.compile("|".join((
+    r"\bWARNING: ",
+    r"\bBUG: ",                         # KASAN, soft lockup, page faults, ...
+    r"\bkernel BUG at\b",
+    r"\bOops\b",
+    r"\bCall Trace:",
+    r"\bgeneral protection fault\b",
+    r"\bKernel panic\b",
+    r"\bunable to handle\b",
+    r"\bblocked for more than\b",       # hung task
+    r"\brcu\w*:? .*\bstall",            # rcu_preempt self-detected stall, ...
+    r"\brefcount_t: ",
+    r"\bUBSAN: ",
+    r"\b(possible|suspicious) .*\b(locking|deadlock|RCU usage|dependency)\b",
+    r"\binconsistent lock state\b",
+    r"\block held when returning\b",
+    r"\bunregister_netdevice\b",
+    r"\bObjects remaining in\b",        # a slab cache destroyed too early
+    r"\bBad page (state|map)\b",
+    r"\blist_(add|del) corruption\b",
+)), re.IGNORECASE)
+
+# Lines of our own, and what a boot says about its stall timeouts.
+_FINE = re.compile(r"\bvm: |stall warnings timeout set|\b[Cc]ommand line:")
+
+
+def findings(text):
+    """The lines that mean trouble, in order."""
+    return [line for line in text.splitlines()
+            if _WRONG.search(line) and not _FINE.search(line)]
+
+
+def excerpt(text, lines=40):
+    """The log from shortly before the first finding on, or else its end."""
+    every = text.splitlines()
+    first = next((number for number, line in enumerate(every)
+                  if _WRONG.search(line) and not _FINE.search(line)), None)
+    start = max(0, len(every) - lines if first is None else first - 3)
+    return every[start:start + lines]

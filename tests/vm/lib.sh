@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What cases share; they begin with:  source "$VM_DIR/lib.sh"
+# It runs in the guest. The runner sets:
+#
+#   BUILD_DIR    CMake's build folder; its tools/ is first in PATH
+#   MODULES_DIR  blkfilter.ko and blksnap.ko for this kernel
+#   KVER         the kernel's full version
+#   OUT          folder for what shall be brought back to the host
+#   CASE         name of the case
+#   VM_DIR       the folder of this file
+
+set -euo pipefail
+
+# -- verdicts ---------------------------------------------------------------
+
+fail() { # MESSAGE...
+	echo "FAILED at line ${BASH_LINENO[0]}: $*" >&2
+	exit 1
+}
+
+skip() { # MESSAGE...
+	echo "skipped: $*" >&2
+	exit 77
+}
+
+assert_eq() { # WHAT GOT WANT
+	[ "$2" = "$3" ] && return
+	echo "FAILED at line ${BASH_LINENO[0]}: $1: got '$2', want '$3'" >&2
+	exit 1
+}
+
+# Runs a command that must end with this exit code, e.g. must be refused.
+expect_rc() { # CODE COMMAND...
+	local want=$1 got=0
+	shift
+	"$@" || got=$?
+	[ "$got" = "$want" ] && return
+	echo "FAILED at line ${BASH_LINENO[0]}: exit code $got, want $want: $*" >&2
+	exit 1
+}
+
+# A plain "set -e" ends a script without a word; this says where it was.
+trap 'echo "failed at line $LINENO: $BASH_COMMAND" >&2' ERR
+set -o errtrace
+
+# -- cleaning up --------------------------------------------------------------
+
+_on_exit=()
+
+# Commands run when the case ends, however it ends, the last one first.
+on_exit() { # COMMAND...
+	_on_exit=("$(printf '%q ' "$@")" "${_on_exit[@]}")
+}
+
+_clean_up() {
+	local code=$? command
+	trap - ERR
+	set +e
+	for command in "${_on_exit[@]}"; do
+		eval "$command"
+	done
+	exit "$code"
+}
+trap _clean_up EXIT
+# At a timeout the runner sends TERM; that, too, must go through EXIT.
+trap 'exit 143' TERM
+
+# -- modules ------------------------------------------------------------------
+
+# Loads the modules; arguments go to blksnap.ko. Unloads them at the end.
+load_modules() { # [PARAMETER=VALUE...]
+	[ -e "$MODULES_DIR/blksnap.ko" ] || skip "no modules in $MODULES_DIR"
+	on_exit unload_modules
+	insmod "$MODULES_DIR/blkfilter.ko"
+	insmod "$MODULES_DIR/blksnap.ko" "$@"
+	settle
+}
+
+# Does nothing if they are not loaded.
+unload_modules() {
+	local name
+	for name in blksnap blkfilter; do
+		[ ! -d "/sys/module/$name" ] || rmmod "$name" || return
+	done
+}
+
+# -- waiting ------------------------------------------------------------------
+
+# Tries a command until it succeeds, for so many seconds.
+wait_for() { # SECONDS COMMAND...
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
+
+# Waits until udev has done with what is new.
+settle() {
+	[ ! -S /run/udev/control ] || udevadm settle
+}
+
+# -- disks --------------------------------------------------------------------
+
+# SHA-256 of all of a device, as the device has it: O_DIRECT, because the
+# page cache may know something else.
+hash_dev() { # DEVICE
+	dd if="$1" iflag=direct bs=1M status=none | sha256sum | cut -d ' ' -f 1
+}
+
+# Makes a disk read as zeroes, with no signature left for udev to act on.
+fresh_disk() { # DEVICE
+	blkdiscard --zeroout "$1"
+	blockdev --flushbufs "$1"
+	settle
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a guest boots: stock kernels, their initramfs, the accelerator."""
+
+import fcntl
+import hashlib
+import lzma
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+VM_DIR = pathlib.Path(__file__).resolve().parent
+QEMU = "qemu-system-x86_64"
+SERIES = ("6.1", "6.12")
+
+# Enough to mount the root file system; everything else is loaded from there.
+EARLY_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
+
+# For each boot, whatever the accelerator. no_timer_check: the emulated
+# timer is too irregular on a busy host for the kernel's check at boot.
+# oops=panic with panic=-1 and -no-reboot: a crash ends QEMU at once.
+# The stall detectors get the patience that emulation needs.
+KERNEL_ARGS = (
+    "console=ttyS0 no_timer_check panic=-1 oops=panic net.ifnames=0 "
+    "printk.devkmsg=on rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=60 "
+    "workqueue.watchdog_thresh=120"
+).split()
+
+ACCELERATORS = {
+    # la57: a fifth page table level costs time and tests nothing of ours.
+    "tcg": ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
+    "kvm": ["-accel", "kvm", "-cpu", "host"],
+}
+
+
+class Unavailable(Exception):
+    """Something that the machine lacks, so that tests are skipped."""
+
+
+def _version_key(version):
+    return [int(n) for n in re.findall(r"\d+", version)]
+
+
+def vmlinuz(version):
+    """Path of that kernel's image, or None."""
+    for path in (f"/boot/vmlinuz-{version}", f"/lib/modules/{version}/vmlinuz"):
+        if os.access(path, os.R_OK):
+            return path
+    return None
+
+
+def installed_kernels(series=SERIES):
+    """The newest installed stock kernel of each series that can be built for."""
+    found = []
+    for wanted in series:
+        versions = [
+            path.name
+            for path in pathlib.Path("/lib/modules").glob(f"{wanted}.*")
+            # Only the generic flavour is "stock"; cloud kernels lack 9p.
+            if not re.search(r"-(rt|cloud|dbg)\b", path.name)
+            and vmlinuz(path.name) and (path / "build").is_dir()
+        ]
+        if versions:
+            found.append(max(versions, key=_version_key))
+    return found
+
+
+def resolve_kernel(name):
+    """Full version for "6.1", "6.12" or a full version itself."""
+    if re.fullmatch(r"\d+\.\d+", name):
+        for version in installed_kernels([name]):
+            return version
+    elif vmlinuz(name) and os.path.isdir(f"/lib/modules/{name}"):
+        return name
+    raise Unavailable(f"no kernel {name} installed (image, modules and headers)")
+
+
+def series(version):
+    """6.1 for 6.1.0-56-amd64"""
+    return ".".join(version.split(".")[:2])
+
+
+def has_module(version, name):
+    """Whether that kernel has the module, as a file or built in."""
+    pattern = re.compile(rf"/{re.escape(name).replace('_', '[-_]')}\.ko", re.M)
+    for index in ("modules.dep", "modules.builtin"):
+        text = pathlib.Path(f"/lib/modules/{version}/{index}").read_text()
+        if pattern.search(text):
+            return True
+    return False
+
+
+def tool(name):
+    """Path of a program, also where only root looks for it."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if not path:
+        raise Unavailable(f"{name} is not installed")
+    return path
+
+
+def _early_module_files(version):
+    files = []
+    for module in EARLY_MODULES:
+        shown = subprocess.run(
+            [tool("modprobe"), "-S", version, "--show-depends", module],
+            check=True, capture_output=True, text=True).stdout
+        for line in shown.splitlines():
+            kind, path = line.split()[:2]
+            if kind == "insmod" and path not in files:
+                files.append(path)
+    return files
+
+
+def _locked(path):
+    """Opens and locks; the lock lasts until the file is closed."""
+    lock = open(path, "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def initramfs(version, cache):
+    """Path of the initramfs for that kernel, made anew if anything changed."""
+    busybox, cpio = tool("busybox"), tool("cpio")
+    inputs = [busybox, str(VM_DIR / "early-init"), *_early_module_files(version)]
+    state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in inputs]
+    digest = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+    image = cache / f"initramfs-{version}-{digest}"
+    with _locked(cache / "initramfs.lock"):
+        if image.exists():
+            return image
+        with tempfile.TemporaryDirectory(dir=cache) as name:
+            _fill_initramfs(pathlib.Path(name), inputs)
+            partial = image.with_suffix(".partial")
+            with open(partial, "wb") as out:
+                subprocess.run(f"find . | {cpio} --quiet -o -H newc -R 0:0",
+                               shell=True, cwd=name, stdout=out, check=True)
+            partial.rename(image)
+    return image
+
+
+def _fill_initramfs(root, inputs):
+    busybox, early_init, *modules = inputs
+    for folder in ("bin", "modules", "proc", "dev", "host", "upper", "new"):
+        (root / folder).mkdir()
+    shutil.copy(busybox, root / "bin/busybox")
+    shutil.copy(early_init, root / "init")
+    order = []
+    for module in map(pathlib.Path, modules):
+        data = module.read_bytes()
+        if module.suffix == ".xz":  # busybox insmod wants them plain
+            data, module = lzma.decompress(data), module.with_suffix("")
+        (root / "modules" / module.name).write_bytes(data)
+        order.append(module.name)
+    (root / "modules/order").write_text("".join(name + "\n" for name in order))
+
+
+def accelerator(version, cache):
+    """"kvm" if it is known to work on this very machine, else "tcg".
+
+    /dev/kvm may exist and still hang guests (nested, or emulated by a
+    sandbox), so one trial boot decides, once for each boot of this machine.
+    """
+    forced = os.environ.get("VM_ACCEL")
+    if forced:
+        if forced not in ACCELERATORS:
+            raise Unavailable(f"VM_ACCEL={forced}: neither tcg nor kvm")
+        return forced
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    verdict = cache / f"accelerator-{boot_id}"
+    with _locked(cache / "accelerator.lock"):
+        if not verdict.exists():
+            works = _kvm_trial(version, cache)
+            verdict.write_text("kvm" if works else "tcg")
+        return verdict.read_text()
+
+
+def _kvm_trial(version, cache):
+    command = [
+        tool(QEMU), "-nodefaults", "-no-user-config", "-display", "none",
+        "-no-reboot", *ACCELERATORS["kvm"], "-smp", "2", "-m", "512",
+        "-serial", "stdio", "-kernel", vmlinuz(version),
+        "-initrd", str(initramfs(version, cache)),
+        "-append", " ".join([*KERNEL_ARGS, "vm_trial=yes"]),
+    ]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=15,
+                              capture_output=True)
+        return b"vm: early user space" in done.stdout
+    except subprocess.TimeoutExpired:
+        return False
