@@ -12,6 +12,7 @@
 #   VM_DIR       the folder of this file
 
 set -euo pipefail
+shopt -s inherit_errexit # a failure in $(...) counts too
 
 # -- verdicts ---------------------------------------------------------------
 

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The first incremental backup, from a fresh Debian 12 (root, or sudo): a guest
+# with a stock kernel has a live disk; this machine pulls a full copy of it and
+# then what has changed, over NBD, and proves both.
+set -euo pipefail
+# shellcheck disable=SC2016 # scripts in quotes expand in the guest
+cd "$(dirname "$0")"
+
+work=$PWD/build/demo
+guest=$work/guest
+step=0
+
+say() { printf '\n\033[1m%d. %s\033[0m\n' $((step += 1)) "$*"; }
+show() { # COMMAND...: print it, run it
+	printf '   $ %s\n' "$*" >&2
+	"$@" | sed 's/^/   /'
+}
+# A script in the guest; its output comes back.
+inside() { tests/vm/guest exec --workdir "$guest" --timeout 200 -- "$1"; }
+hash_file() { b2sum -l 256 "$1" | cut -d ' ' -f 1; }
+# Of a whole device in the guest, read from the device and not from a cache.
+hash_inside() { inside "dd if=$1 iflag=direct bs=1M status=none | b2sum -l 256 | cut -d ' ' -f 1"; }
+checkpoint_of() { nbdinfo "$1" | sed -n 's/.*checkpoint=\([^ ]*\).*/\1/p' | head -n 1; }
+bytes() { numfmt --grouping "$1" 2>/dev/null || echo "$1"; }
+
+clean_up() {
+	tests/vm/guest stop --workdir "$guest" >/dev/null 2>&1 || true
+}
+
+say "Packages and build"
+tests/install
+cmake -S . -B build -G Ninja -DBLKSNAP_KMOD=ON >/dev/null
+cmake --build build | tail -n 1
+rm -rf "$work"
+mkdir -p "$work"
+began=$SECONDS
+
+kernel=$(tests/vm/kernels | tail -n 1)
+say "Boot the stock kernel $kernel in a guest, with a live 1 GiB disk"
+trap clean_up EXIT
+tests/vm/guest start --name demo --build build --kernel "$kernel" \
+	--disk 1G --disk 512M --memory 1024 --workdir "$guest" \
+	--forward 127.0.0.1:0:10809 --forward 127.0.0.1:0:10810
+port_of() { awk -F: -v inner="$1" '$3 == inner {print $2}' "$guest/forwards"; }
+uri=nbd://127.0.0.1:$(port_of 10809)/vda
+bitmaps=nbd://127.0.0.1:$(port_of 10810)/vda
+
+cat >"$guest/out/writer.py" <<'PYTHON'
+# A database in use: commits rows until it is stopped.
+import itertools, os, sqlite3
+db = sqlite3.connect("/srv/live.sqlite")
+db.execute("create table if not exists log (n integer primary key, data blob)")
+for n in itertools.count():
+    db.execute("insert into log (data) values (?)", (os.urandom(2000),))
+    db.commit()
+PYTHON
+inside 'set -e
+	mkfs.ext4 -q /dev/vda && mkdir -p /srv && mount /dev/vda /srv
+	cp -r /usr/share/doc/[a-l]* /srv/ 2>/dev/null || true
+	setsid python3 /out/writer.py >/out/writer.log 2>&1 &
+	insmod $MODULES_DIR/blkfilter.ko && insmod $MODULES_DIR/blksnap.ko
+	df -h /srv | tail -n 1'
+
+say "Take a snapshot while the writer keeps writing, and serve it"
+inside 'setsid blksnap-nbd -i 0.0.0.0 -P /run/server.pid \
+		device=/dev/vda diff=/dev/vdb limit=512M >/out/server.log 2>&1 &
+	for i in $(seq 300); do [ -s /run/server.pid ] && break; sleep 0.1; done
+	[ -s /run/server.pid ] || { cat /out/server.log; exit 1; }
+	blksnap cbtinfo -d /dev/vda; blksnap snapshot_info -d /dev/vda'
+show nbdinfo "$uri"
+first=$(checkpoint_of "$uri")
+
+say "Full copy with stock nbdcopy"
+show nbdcopy "$uri" "$work/copy.raw"
+full_bytes=$(du -B1 "$work/copy.raw" | cut -f 1)
+image=$(inside 'blksnap snapshot_info -d /dev/vda -f image')
+first_inside=$(hash_inside "$image")
+first_copy=$(hash_file "$work/copy.raw")
+echo "   image in the guest $first_inside"
+echo "   copy               $first_copy"
+qemu-img convert -f raw -O qcow2 "$work/copy.raw" "$work/previous.qcow2"
+
+say "Change files; release the first snapshot"
+inside 'set -e
+	kill "$(cat /run/server.pid)"; while [ -e /run/server.pid ]; do sleep 0.1; done
+	head -c 20000000 /dev/urandom >/srv/new-file
+	rm -rf /srv/b* && sync -f /srv'
+
+say "Second snapshot, served by the nbdkit plugin; it tells what has changed"
+inside 'nbdkit -P /run/nbdkit.pid -i 0.0.0.0 -p 10809 \
+		$BUILD_DIR/nbdkit-plugin/nbdkit-blksnap-plugin.so \
+		device=/dev/vda diff=/dev/vdb limit=512M \
+		bitmaps=tcp:0.0.0.0:10810 >/out/nbdkit.log 2>&1 || { cat /out/nbdkit.log; exit 1; }
+	for i in $(seq 300); do [ -s /run/nbdkit.pid ] && break; sleep 0.1; done'
+second=$(checkpoint_of "$bitmaps")
+show nbdinfo --map="qemu:dirty-bitmap:$first" --totals "$bitmaps"
+
+say "Increment with blksnap pull --since"
+echo "   $ blksnap pull --since $first $bitmaps copy.raw"
+build/tools/blksnap pull --since "$first" "$bitmaps" "$work/copy.raw" |
+	tee "$work/pull.txt" | sed 's/^/   /'
+read_bytes=$(sed -n 's/^read_bytes=//p' "$work/pull.txt")
+
+say "The same increment with stock qemu-img, from the export with the changes alone"
+show qemu-img convert -f raw -O qcow2 -B "$work/previous.qcow2" -F qcow2 \
+	"$uri@$first+changed" "$work/increment.qcow2"
+increment_bytes=$(du -B1 "$work/increment.qcow2" | cut -f 1)
+
+say "Proof"
+second_inside=$(hash_inside "$image")
+pulled=$(hash_file "$work/copy.raw")
+qemu-img convert -O raw "$work/increment.qcow2" "$work/from-qcow2.raw"
+converted=$(hash_file "$work/from-qcow2.raw")
+show e2fsck -fn "$work/copy.raw"
+inside 'kill "$(cat /run/nbdkit.pid)"; pkill -f writer.py; while pgrep -x nbdkit >/dev/null; do sleep 0.1; done
+	umount /srv; blksnap detach -d /dev/vda; rmmod blksnap blkfilter'
+trap - EXIT
+tests/vm/guest stop --workdir "$guest" # fails if the kernel had a complaint
+
+verdict() { [ "$1" = "$2" ] && echo equal || echo DIFFERENT; }
+printf '\n%-34s %s\n' \
+	"kernel" "$kernel" \
+	"bytes of the device" "$(bytes "$(stat -c %s "$work/copy.raw")")" \
+	"bytes of the full copy on disk" "$(bytes "$full_bytes")" \
+	"bytes pulled as increment" "$(bytes "$read_bytes")" \
+	"bytes of the qcow2 increment" "$(bytes "$increment_bytes")" \
+	"first checkpoint" "$first" \
+	"second checkpoint" "$second" \
+	"first image = nbdcopy" "$(verdict "$first_inside" "$first_copy")" \
+	"second image = blksnap pull" "$(verdict "$second_inside" "$pulled")" \
+	"second image = qemu-img convert -B" "$(verdict "$second_inside" "$converted")" \
+	"seconds without packages and build" $((SECONDS - began))
+[ "$first_inside" = "$first_copy" ] && [ "$second_inside" = "$pulled" ] &&
+	[ "$second_inside" = "$converted" ] && [ "$first_inside" != "$second_inside" ]
