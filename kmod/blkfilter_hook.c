@@ -232,29 +232,32 @@ static struct ftrace_ops ioctl_ops = {
 	.flags = HOOK_FLAGS,
 };
 
-static int hook_functions(struct ftrace_ops *ops, char *first, char *second)
+/*
+ * Once for an ops: ftrace_free_filter() leaves it with pointers to what it has
+ * freed, so it is for the end only.
+ */
+static int choose_functions(struct ftrace_ops *ops, char *first, char *second)
 {
 	int ret = ftrace_set_filter(ops, first, strlen(first), 1);
 
 	if (!ret && second)
 		ret = ftrace_set_filter(ops, second, strlen(second), 0);
-	if (!ret)
-		ret = register_ftrace_function(ops);
-	if (ret) {
-		pr_err("cannot hook %s: %pe%s\n", first, ERR_PTR(ret),
-		       ret == -EBUSY ?
-			       "; a live patch or another block device filter holds it" :
-			       "");
-		ftrace_free_filter(ops);
-	}
+	if (ret)
+		pr_err("cannot hook %s: %pe; the kernel has no such function, or does not trace it\n",
+		       first, ERR_PTR(ret));
 	return ret;
 }
 
-/* Afterwards no task can enter our code through @ops. */
-static void unhook_functions(struct ftrace_ops *ops)
+static int hook_functions(struct ftrace_ops *ops)
 {
-	unregister_ftrace_function(ops);
-	ftrace_free_filter(ops);
+	int ret = register_ftrace_function(ops);
+
+	if (ret)
+		pr_err("cannot hook the block layer: %pe%s\n", ERR_PTR(ret),
+		       ret == -EBUSY ?
+			       "; a live patch or another block device filter holds it" :
+			       "");
+	return ret;
 }
 
 static long calls_inside_sum(void)
@@ -269,21 +272,34 @@ static long calls_inside_sum(void)
 
 int hook_init(void)
 {
+	int ret;
+
 	find_original();
-	return hook_functions(&ioctl_ops, "blkdev_ioctl",
-			      IS_ENABLED(CONFIG_COMPAT) ?
-				      "compat_blkdev_ioctl" : NULL);
+	ret = choose_functions(&submit_bio_ops, "submit_bio_noacct", NULL);
+	if (!ret)
+		ret = choose_functions(&ioctl_ops, "blkdev_ioctl",
+				       IS_ENABLED(CONFIG_COMPAT) ?
+					       "compat_blkdev_ioctl" : NULL);
+	if (!ret)
+		ret = hook_functions(&ioctl_ops);
+	if (ret) {
+		ftrace_free_filter(&ioctl_ops);
+		ftrace_free_filter(&submit_bio_ops);
+	}
+	return ret;
 }
 
 void hook_exit(void)
 {
-	unhook_functions(&ioctl_ops);
+	unregister_ftrace_function(&ioctl_ops);
 	/* Who was redirected, but had not yet counted itself. */
 	synchronize_rcu_tasks();
 	while (calls_inside_sum())
 		schedule_timeout_uninterruptible(1);
 	/* Who has counted itself out, but not yet returned. */
 	synchronize_rcu_tasks();
+	ftrace_free_filter(&ioctl_ops);
+	ftrace_free_filter(&submit_bio_ops);
 }
 
 /* ---- which disks are hooked ---- */
@@ -301,8 +317,7 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	hd->disk = disk;
 	INIT_LIST_HEAD(&hd->filters);
 	if (!disk_count) {
-		ret = hook_functions(&submit_bio_ops, "submit_bio_noacct",
-				     NULL);
+		ret = hook_functions(&submit_bio_ops);
 		if (ret)
 			goto err_srcu;
 	}
@@ -331,7 +346,7 @@ static void free_hooked_disk(struct hooked_disk *hd)
 	cleanup_srcu_struct(&hd->srcu);
 	kfree(hd);
 	if (!--disk_count)
-		unhook_functions(&submit_bio_ops);
+		unregister_ftrace_function(&submit_bio_ops);
 }
 
 int hook_add(struct blkfilter *flt)

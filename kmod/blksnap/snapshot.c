@@ -184,6 +184,14 @@ static int freeze_member(struct snapshot_member *member)
 			continue;
 		}
 		ret = compat_bdev_freeze(part);
+		/*
+		 * Somebody, fsfreeze say, froze it for us: newer kernels count
+		 * that, 6.1 does not. It is theirs to thaw.
+		 */
+		if (ret == -EBUSY) {
+			put_device(&part->bd_device);
+			continue;
+		}
 		if (ret) {
 			pr_err("%pg: cannot freeze the file system: %pe\n",
 			       part, ERR_PTR(ret));
