@@ -10,7 +10,13 @@
 
 namespace blksnap {
 
+// Has constructors, since an aggregate could be made of a lone number, and a
+// Result<std::uint64_t> would then not know a value from an error.
 struct Error {
+  Error() = default;
+  Error(int errno_value, std::string sentence)
+      : code(errno_value), message(std::move(sentence)) {}
+
   int code = 0;         // errno, positive
   std::string message;  // what, where and why; no trailing full stop
 };

@@ -5,6 +5,7 @@
 #include <boost/uuid/uuid.hpp>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/extents.h"
@@ -41,12 +42,23 @@ class ChangeMap {
   const std::vector<std::uint8_t>& bytes() const { return bytes_; }
 
   // Can "what changed since `since`" be answered? Only for this generation
-  // and a number not above the one taken (invariant 1).
+  // and a number not above the one taken, and never by the map of a device
+  // that no take has frozen yet: number 0 (invariant 1).
   bool answers(const Checkpoint& since) const;
 
-  // Bytes changed since take number `since`: flag 1 where block byte > since,
-  // else 0, over out.range(), which lies within the capacity.
-  void changed_since(std::uint8_t since, ExtentBuilder& out) const;
+  // How runs of blocks are to be shown; the default is that of a dirty bitmap.
+  struct Flags {
+    std::uint32_t changed = 1;
+    std::uint32_t unchanged = 0;
+  };
+
+  // What changed since take number `since` (block byte > since), over
+  // out.range(), which lies within the capacity. The caller has asked
+  // answers(). Takes time in proportion to the range.
+  void changed_since(std::uint8_t since, ExtentBuilder& out) const {
+    changed_since(since, out, Flags());
+  }
+  void changed_since(std::uint8_t since, ExtentBuilder& out, Flags flags) const;
 
  private:
   ChangeMap(std::uint64_t capacity, std::uint32_t block_size, Checkpoint taken,

@@ -1,1 +1,138 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "export/device_export.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "base/uuid.h"
+
+namespace blksnap::exports {
+namespace {
+
+// Descriptions are taken apart at their comma and go to terminals.
+std::string plain(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](unsigned char c) { return c == ',' || c < ' ' || c == 0x7f; }, '?');
+  return text;
+}
+
+}  // namespace
+
+std::optional<cbt::Checkpoint> Device::previous() const {
+  // Number 0 is the attach: no image of that instant was ever to be had.
+  if (!map || map->taken().number < 2) return std::nullopt;
+  cbt::Checkpoint before = map->taken();
+  --before.number;
+  return before;
+}
+
+DeviceExport::DeviceExport(std::shared_ptr<const Device> device)
+    : device_(std::move(device)), name_(device_->name) {
+  assert(!device_->map || device_->map->capacity() == device_->image->size());
+}
+
+DeviceExport::DeviceExport(std::shared_ptr<const Device> device,
+                           cbt::Checkpoint since, View view)
+    : device_(std::move(device)),
+      since_(since),
+      changed_(view == View::kChanged),
+      name_(device_->name + "@" + since.to_string() +
+            (changed_ ? "+changed" : "")) {
+  assert(device_->map && device_->map->answers(since));
+  assert(device_->map->capacity() == device_->image->size());
+}
+
+std::string DeviceExport::description() const {
+  const std::string origin = plain(device_->origin);
+  std::string text;
+  if (since_) {
+    text = "changes of " + origin + " since " + since_->to_string();
+  } else {
+    text = (device_->snapshot.empty() ? "file " : "snapshot of ") + origin;
+  }
+  std::string words;
+  if (device_->map && device_->map->taken().number > 0) {
+    words += " checkpoint=" + device_->map->taken().to_string();
+    if (since_) words += " since=" + since_->to_string();
+    words += " granularity=" + std::to_string(device_->map->block_size());
+  }
+  if (!device_->snapshot.empty()) words += " snapshot=" + device_->snapshot;
+  return words.empty() ? text : text + "," + words;
+}
+
+BlockLimits DeviceExport::limits() const {
+  // The page cache lies between, so that any byte may be asked for.
+  BlockLimits limits;
+  limits.minimum = 1;
+  limits.preferred = std::max(limits.preferred, device_->image->block_size());
+  return limits;
+}
+
+std::shared_ptr<const Context> DeviceExport::allocation_context() const {
+  if (!changed_) return make_allocation_context(device_->image);
+  return make_changed_context(device_->image, device_->map, *since_);
+}
+
+std::shared_ptr<const Context> DeviceExport::dirty_context(
+    const std::string& bitmap, cbt::Checkpoint since) const {
+  return make_dirty_context(kDirtyBitmapPrefix + bitmap, device_->image,
+                            device_->map, since);
+}
+
+std::vector<std::shared_ptr<const Context>> DeviceExport::contexts() const {
+  std::vector<std::shared_ptr<const Context>> all{allocation_context()};
+  if (changed_) return all;
+  if (const auto since = since_ ? since_ : device_->previous()) {
+    all.push_back(dirty_context(since->to_string(), *since));
+  }
+  return all;
+}
+
+std::shared_ptr<const Context> DeviceExport::find_context(
+    std::string_view name) const {
+  if (name == kBaseAllocation) return allocation_context();
+  constexpr std::string_view kPrefix = kDirtyBitmapPrefix;
+  if (!name.starts_with(kPrefix) || changed_ || !device_->map) return nullptr;
+  const std::string bitmap(name.substr(kPrefix.size()));
+
+  // What oVirt and others call the bitmap of the backup that is going on.
+  if (bitmap == "backup-" + device_->name) {
+    const auto since = since_ ? since_ : device_->previous();
+    return since ? dirty_context(bitmap, *since) : nullptr;
+  }
+  const auto since = cbt::Checkpoint::parse(bitmap);
+  if (!since || !device_->map->answers(*since)) return nullptr;
+  if (since_ && *since_ != *since) return nullptr;
+  return dirty_context(bitmap, *since);
+}
+
+Result<void> DeviceExport::read(std::uint64_t offset,
+                                std::span<std::byte> buffer) const {
+  return device_->image->read(offset, buffer);
+}
+
+Result<void> DeviceExport::write(std::uint64_t offset,
+                                 std::span<const std::byte> data, bool fua) {
+  return then_flush(device_->image->write(offset, data), fua);
+}
+
+Result<void> DeviceExport::zero(ByteRange range, bool may_trim, bool fast_only,
+                                bool fua) {
+  return then_flush(device_->image->zero(range, may_trim, fast_only), fua);
+}
+
+Result<void> DeviceExport::trim(ByteRange range, bool fua) {
+  return then_flush(device_->image->trim(range), fua);
+}
+
+Result<void> DeviceExport::flush() {
+  return device_->image->flush();
+}
+
+Result<void> DeviceExport::then_flush(Result<void> done, bool fua) {
+  if (!done || !fua) return done;
+  return flush();
+}
+
+}  // namespace blksnap::exports

@@ -1,1 +1,165 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kernel/filter.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/uuid.h"
+#include "uapi/blkfilter.h"
+#include "uapi/blksnap.h"
+
+namespace blksnap::kernel {
+namespace {
+
+constexpr std::uint32_t kMapPiece = 1024 * 1024;
+
+static_assert(sizeof(BLKSNAP_FILTER_NAME) <= BLKFILTER_NAME_LENGTH);
+
+template <class Argument>
+Argument addressed() {
+  Argument argument{};
+  std::memcpy(argument.name, BLKSNAP_FILTER_NAME, sizeof(BLKSNAP_FILTER_NAME));
+  return argument;
+}
+
+constexpr Hint kNoHook{ENOTTY,
+                       "the running kernel has no blkfilter: is the module "
+                       "blkfilter loaded?"};
+constexpr Hint kNotAttached{ENOENT, "no filter is attached"};
+constexpr Hint kOther{EINVAL, "is another filter attached?"};
+
+}  // namespace
+
+Result<Filter> Filter::open(std::string device, const System& system) {
+  auto fd = system.open_device(device);
+  if (!fd) return fd.error();
+  return Filter(system, std::move(device), std::move(*fd));
+}
+
+template <class Argument>
+int Filter::control(std::uint32_t command, Argument& argument) const {
+  auto call = addressed<blkfilter_ctl>();
+  call.cmd = command;
+  call.optlen = sizeof(argument);
+  call.opt = reinterpret_cast<std::uintptr_t>(&argument);
+  return system_->ioctl(fd_.get(), BLKFILTER_CTL, &call);
+}
+
+Result<bool> Filter::attach() const {
+  auto call = addressed<blkfilter_attach>();
+  const int code = system_->ioctl(fd_.get(), BLKFILTER_ATTACH, &call);
+  if (code == 0) return true;
+  if (code == EALREADY) return false;
+  return ioctl_error(
+      code, "attach the filter blksnap to " + device_, "BLKFILTER_ATTACH",
+      {kNoHook,
+       // Kernels answer EINVAL to unknown ioctls of a partition or dm device.
+       {EINVAL, kNoHook.text},
+       {ENOENT, "is the module blksnap loaded?"},
+       {EBUSY, "another filter is attached"}});
+}
+
+Result<void> Filter::detach() const {
+  auto call = addressed<blkfilter_detach>();
+  const int code = system_->ioctl(fd_.get(), BLKFILTER_DETACH, &call);
+  if (code == 0) return {};
+  return ioctl_error(
+      code, "detach the filter blksnap from " + device_, "BLKFILTER_DETACH",
+      {kNoHook, kNotAttached, kOther, {EBUSY, "it is in a snapshot"}});
+}
+
+Result<CbtInfo> Filter::cbt_info() const {
+  blksnap_cbtinfo raw{};
+  const int code = control(BLKFILTER_CTL_BLKSNAP_CBTINFO, raw);
+  if (code != 0) {
+    return ioctl_error(code, "ask about the change map of " + device_,
+                       "CBTINFO", {kNoHook, kNotAttached, kOther});
+  }
+  CbtInfo info;
+  info.capacity = raw.device_capacity;
+  info.block_size = raw.block_size;
+  info.block_count = raw.block_count;
+  std::copy(std::begin(raw.generation_id.b), std::end(raw.generation_id.b),
+            info.generation.begin());
+  info.changes_number = raw.changes_number;
+  return info;
+}
+
+Result<std::vector<std::uint8_t>> Filter::read_map(const CbtInfo& info) const {
+  std::vector<std::uint8_t> map(info.block_count);
+  for (std::uint32_t offset = 0; offset < info.block_count;) {
+    blksnap_cbtmap raw{};
+    raw.offset = offset;
+    raw.length = std::min(kMapPiece, info.block_count - offset);
+    raw.buffer = reinterpret_cast<std::uintptr_t>(map.data() + offset);
+    const int code = control(BLKFILTER_CTL_BLKSNAP_CBTMAP, raw);
+    if (code != 0) {
+      return ioctl_error(
+          code,
+          "read the change map of " + device_ + " at block " +
+              std::to_string(offset),
+          "CBTMAP",
+          {kNoHook, kNotAttached, {ENODATA, "the map has become shorter"}});
+    }
+    offset += std::min(kMapPiece, info.block_count - offset);
+  }
+  return map;
+}
+
+Result<void> Filter::mark_dirty(std::span<const Sectors> ranges) const {
+  std::vector<blksnap_sectors> raw;
+  std::transform(ranges.begin(), ranges.end(), std::back_inserter(raw),
+                 [](const Sectors& range) {
+                   return blksnap_sectors{.offset = range.offset,
+                                          .count = range.count};
+                 });
+  blksnap_cbtdirty call{};
+  call.count = static_cast<std::uint32_t>(raw.size());
+  call.ranges = reinterpret_cast<std::uintptr_t>(raw.data());
+  const int code = control(BLKFILTER_CTL_BLKSNAP_CBTDIRTY, call);
+  if (code == 0) return {};
+  return ioctl_error(code, "mark ranges of " + device_ + " as changed",
+                     "CBTDIRTY",
+                     {kNoHook,
+                      kNotAttached,
+                      {EINVAL, "a range is empty or not within the device"}});
+}
+
+Result<void> Filter::snapshot_add(const Uuid& id) const {
+  blksnap_snapshotadd raw{};
+  std::copy(id.begin(), id.end(), raw.id.b);
+  const int code = control(BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD, raw);
+  if (code == 0) return {};
+  return ioctl_error(
+      code, "add " + device_ + " to snapshot " + to_string(id), "SNAPSHOTADD",
+      {kNoHook,
+       kNotAttached,
+       {ESRCH, "there is no such snapshot"},
+       {EALREADY, "it is in this snapshot"},
+       {EBUSY,
+        "it is in another snapshot or holds the difference storage, or "
+        "this snapshot is taken"},
+       {EPERM,
+        "this needs root, CAP_SYS_ADMIN; or the disk has integrity data "
+        "or inline encryption"}});
+}
+
+Result<SnapshotInfo> Filter::snapshot_info() const {
+  blksnap_snapshotinfo raw{};
+  const int code = control(BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO, raw);
+  if (code != 0) {
+    return ioctl_error(code, "ask about the snapshot of " + device_,
+                       "SNAPSHOTINFO",
+                       {kNoHook, kOther, {ENOENT, "it is in no snapshot"}});
+  }
+  SnapshotInfo info;
+  info.error_code = raw.error_code;
+  const auto* name = reinterpret_cast<const char*>(raw.image);
+  if (const auto length = ::strnlen(name, sizeof(raw.image)); length != 0) {
+    info.image = system_->dev() + std::string(name, length);
+  }
+  return info;
+}
+
+}  // namespace blksnap::kernel

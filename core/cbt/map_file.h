@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A change map in a file of its own: the format is in cbt/map_file.md.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "cbt/map.h"
+#include "io/file.h"
+
+namespace blksnap::cbt {
+
+// EINVAL with a sentence for a file that is no change map, is cut short, is
+// damaged, has more than a map in it, or is of a version not known here.
+Result<ChangeMap> read_map(const io::File& file);
+Result<ChangeMap> read_map(const std::string& path);
+
+// Replaces the file, atomically (see io::replace_file).
+Result<void> write_map(const std::string& path, const ChangeMap& map);
+
+}  // namespace blksnap::cbt

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The exports of one device: itself, and its views by checkpoint.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "export/contexts.h"
+#include "export/export.h"
+
+namespace blksnap::exports {
+
+// What all exports of one device share. `map` may be missing; if there is one,
+// its capacity is the size of the image.
+struct Device {
+  std::string name;      // of its export, "vdb"
+  std::string origin;    // path that people know it by, "/dev/vdb"
+  std::string snapshot;  // UUID, or empty for a plain file
+  ImagePtr image;
+  MapPtr map;
+
+  // The take before the one that the image shows, where there was one in this
+  // generation: the base of the usual incremental backup.
+  std::optional<cbt::Checkpoint> previous() const;
+};
+
+// One export of a device.
+//
+//   NAME                     every context
+//   NAME@CHECKPOINT          base:allocation and that one bitmap
+//   NAME@CHECKPOINT+changed  base:allocation alone, unchanged parts as holes
+class DeviceExport : public Export {
+ public:
+  // The device as it is.
+  explicit DeviceExport(std::shared_ptr<const Device> device);
+
+  // A view of what changed since `since`, which the device's map answers.
+  enum class View { kBitmap, kChanged };
+  DeviceExport(std::shared_ptr<const Device> device, cbt::Checkpoint since,
+               View view);
+
+  const std::string& name() const override { return name_; }
+
+  // A sentence without a comma, a comma, and KEY=VALUE words (export.h):
+  //   snapshot of /dev/vdb, checkpoint=GEN.8 granularity=65536 snapshot=UUID
+  //   changes of /dev/vdb since GEN.7, checkpoint=GEN.8 since=GEN.7 ...
+  //   file disk.raw
+  // checkpoint= is the instant shown, granularity= bytes per block of the map.
+  std::string description() const override;
+
+  std::uint64_t size() const override { return device_->image->size(); }
+  BlockLimits limits() const override;
+  bool writable() const override { return device_->image->writable(); }
+  bool multi_conn() const override { return true; }
+
+  std::vector<std::shared_ptr<const Context>> contexts() const override;
+  std::shared_ptr<const Context> find_context(
+      std::string_view name) const override;
+
+  Result<void> read(std::uint64_t offset,
+                    std::span<std::byte> buffer) const override;
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> data,
+                     bool fua) override;
+  Result<void> zero(ByteRange range, bool may_trim, bool fast_only,
+                    bool fua) override;
+  Result<void> trim(ByteRange range, bool fua) override;
+  Result<void> flush() override;
+
+ private:
+  std::shared_ptr<const Context> allocation_context() const;
+  std::shared_ptr<const Context> dirty_context(const std::string& bitmap,
+                                               cbt::Checkpoint since) const;
+  Result<void> then_flush(Result<void> done, bool fua);
+
+  const std::shared_ptr<const Device> device_;
+  const std::optional<cbt::Checkpoint> since_;  // of a view
+  const bool changed_ = false;                  // is it a "+changed" view?
+  const std::string name_;
+};
+
+}  // namespace blksnap::exports

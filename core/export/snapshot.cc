@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "export/snapshot.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/log.h"
+#include "base/uuid.h"
+#include "export/change_map.h"
+#include "export/device_catalogue.h"
+#include "image/snapshot_image.h"
+#include "io/file.h"
+#include "kernel/held_snapshot.h"
+
+namespace blksnap::exports {
+namespace {
+
+Result<void> check_alive(const kernel::Filter& filter) {
+  const auto info = filter.snapshot_info();
+  if (!info) return Error{EIO, info.error().message};
+  if (info->error_code == 0) return {};
+  Error error = fail(std::abs(info->error_code),
+                     "the snapshot of " + filter.device() + " is corrupted");
+  error.code = EIO;
+  return error;
+}
+
+// None, with a warning in the log, where it cannot be had or does not fit the
+// image: unknown must not look unchanged (invariant 1), but a full backup can
+// still be made.
+MapPtr map_for(const kernel::Filter& filter, std::uint64_t image_size) {
+  auto map = read_change_map(filter);
+  if (!map) {
+    logger().warn("{}: changes are not offered: {}", filter.device(),
+                  map.error().message);
+    return nullptr;
+  }
+  if (map->capacity() != image_size) {
+    logger().warn(
+        "{}: changes are not offered: the map is of {} bytes, the image has {}",
+        filter.device(), map->capacity(), image_size);
+    return nullptr;
+  }
+  return std::make_shared<const cbt::ChangeMap>(std::move(*map));
+}
+
+// The image of a device that is in the taken snapshot `id`, and its map. The
+// map is read once, after the take: what others write to the image or mark as
+// changed later does not show in it.
+Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
+  const auto filter = std::make_shared<const kernel::Filter>(std::move(opened));
+  const auto info = filter->snapshot_info();
+  if (!info) return info.error();
+  if (info->image.empty()) {
+    return refuse(ENODEV, "the snapshot of " + filter->device() +
+                              " has no image: is it taken?");
+  }
+  auto file = io::open_file(info->image);
+  if (!file) return file.error();
+
+  Device device;
+  device.name = std::filesystem::path(filter->device()).filename();
+  device.origin = filter->device();
+  device.snapshot = to_string(id);
+  device.map = map_for(*filter, (*file)->size());
+  device.image = image::make_snapshot_image(
+      std::move(*file), [filter] { return check_alive(*filter); });
+  return device;
+}
+
+Result<std::vector<Device>> open_devices(std::vector<kernel::Filter> filters,
+                                         const kernel::Uuid& id,
+                                         const std::string& name) {
+  std::vector<Device> devices;
+  for (kernel::Filter& filter : filters) {
+    auto device = open_device(std::move(filter), id);
+    if (!device) return device.error();
+    devices.push_back(std::move(*device));
+  }
+  if (!name.empty()) {
+    if (devices.size() != 1) {
+      return refuse(EINVAL, "name= is for a single export, but snapshot " +
+                                to_string(id) + " has " +
+                                std::to_string(devices.size()) + " devices");
+    }
+    devices.front().name = name;
+  }
+  return devices;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Catalogue>> take_snapshot(const Settings& settings,
+                                                 const kernel::System& system) {
+  auto control = kernel::Control::open(system);
+  if (!control) return control.error();
+  std::vector<kernel::Filter> filters;
+  for (const std::string& path : settings.devices) {
+    auto filter = kernel::Filter::open(path, system);
+    if (!filter) return filter.error();
+    filters.push_back(std::move(*filter));
+  }
+  auto taken = kernel::HeldSnapshot::take(std::move(*control), filters,
+                                          settings.diff, settings.limit);
+  if (!taken) return taken.error();
+  // Declared first and copied below: whatever fails from here on, the images
+  // are closed before the snapshot is destroyed.
+  const auto held = std::make_shared<kernel::HeldSnapshot>(std::move(*taken));
+
+  auto devices = open_devices(std::move(filters), held->id(), settings.name);
+  if (!devices) return devices.error();
+  return DeviceCatalogue::make(std::move(*devices), held);
+}
+
+Result<std::unique_ptr<Catalogue>> adopt_snapshot(
+    const Settings& settings, const kernel::System& system) {
+  const auto id = parse_uuid(settings.snapshot);
+  if (!id) return id.error();
+  const auto control = kernel::Control::open(system);
+  if (!control) return control.error();
+  auto filters = kernel::find_devices(*control, *id, system);
+  if (!filters) return filters.error();
+  auto devices = open_devices(std::move(*filters), *id, settings.name);
+  if (!devices) return devices.error();
+  return DeviceCatalogue::make(std::move(*devices));
+}
+
+}  // namespace blksnap::exports

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The one seam to files and block devices. Tests put a fault-injecting
+// implementation in its place (io/fault_file.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/range.h"
+#include "base/result.h"
+
+namespace blksnap::io {
+
+// An open file or block device of a size that does not change. Offsets and
+// lengths are in bytes. All calls may come from any thread at the same time;
+// they block. Errors name the operation, the path and the place.
+class File {
+ public:
+  explicit File(std::string path) : path_(std::move(path)) {}
+  virtual ~File() = default;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  // As it was opened; for messages.
+  const std::string& path() const { return path_; }
+
+  // Bytes, when it was opened.
+  virtual std::uint64_t size() const = 0;
+
+  // Bytes of which offsets and lengths should be multiples; with `direct` they
+  // must, and addresses too. A power of two; 1 for plain files.
+  virtual std::uint32_t block_size() const = 0;
+
+  // Fills `buffer`, or fails: EIO "... end of file" where the file ends first.
+  virtual Result<void> read(std::uint64_t offset,
+                            std::span<std::byte> buffer) const = 0;
+
+  // Writes all of `data`, or fails; some of it may be written then.
+  virtual Result<void> write(std::uint64_t offset,
+                             std::span<const std::byte> data) = 0;
+
+  // What was written before this call is on stable storage after it.
+  virtual Result<void> flush() = 0;
+
+  // The range reads as zeroes afterwards. `may_trim`: its space may be given
+  // back. `fast_only`: EOPNOTSUPP where this would not be quicker than write().
+  virtual Result<void> zero(ByteRange range, bool may_trim, bool fast_only) = 0;
+
+  // The content of the range is not needed any more. A hint: succeeds where
+  // nothing can be given back; what the range reads as is undefined.
+  virtual Result<void> trim(ByteRange range) = 0;
+
+  // A run of data, or of a hole that reads as zeroes and takes no space.
+  struct Run {
+    std::uint64_t end = 0;  // at most size()
+    bool data = true;
+  };
+  // The run that `offset`, below size(), lies in. Where holes cannot be found
+  // (block devices, some file systems) everything is data.
+  virtual Result<Run> run_at(std::uint64_t offset) const = 0;
+
+  // For sendfile(2) and the like; -1 where there is none. Owned by the File;
+  // its file position is undefined.
+  virtual int native_fd() const = 0;
+
+ private:
+  std::string path_;
+};
+
+struct OpenOptions {
+  bool writable = false;
+  // Past the page cache (O_DIRECT): offsets, lengths and addresses of buffers
+  // must be multiples of block_size().
+  bool direct = false;
+};
+
+// A plain file or a block device; EINVAL for anything else.
+Result<std::unique_ptr<File>> open_file(const std::string& path,
+                                        OpenOptions options = {});
+
+// Makes `content` all that is in the file of this name, which need not exist
+// yet. Crash rule: a temporary file beside it is written and flushed before it
+// is renamed, and the directory is flushed after it, so that at any time the
+// name stands for the whole old or the whole new content. Mode 0666 & ~umask.
+Result<void> replace_file(const std::string& path,
+                          std::span<const std::byte> content);
+
+}  // namespace blksnap::io

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <boost/uuid/uuid.hpp>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "kernel/system.h"
+
+namespace blksnap::kernel {
+
+using Uuid = boost::uuids::uuid;
+
+struct Version {
+  std::uint16_t major = 0, minor = 0, revision = 0, build = 0;
+};
+
+// The image of a device died; reads of it give EIO from then on.
+struct Corrupted {
+  std::uint32_t major = 0, minor = 0;  // of the original device
+  int code = 0;                        // errno, positive
+};
+// The difference storage could not grow.
+struct NoSpace {
+  std::uint64_t requested = 0;  // bytes
+};
+// An event of a code that is not known here.
+struct UnknownEvent {
+  std::uint32_t code = 0;
+};
+struct Event {
+  std::int64_t time = 0;  // nanoseconds since 1970
+  std::variant<Corrupted, NoSpace, UnknownEvent> what;
+};
+
+// /dev/blksnap-control: snapshots as a whole. Errors are sentences that name
+// the ioctl; their codes are those of kmod/uapi/blksnap.h. Any thread.
+class Control {
+ public:
+  // ENOENT: is the module loaded?
+  static Result<Control> open(const System& system = System::running());
+
+  Result<Version> version() const;
+
+  // An empty snapshot. `diff` is a file, directory or block device; `limit`,
+  // in bytes, is rounded down to sectors.
+  Result<Uuid> create(const std::string& diff, std::uint64_t limit) const;
+
+  // Blocks while file systems are frozen.
+  Result<void> take(const Uuid& id) const;
+  Result<void> destroy(const Uuid& id) const;
+
+  // All snapshots there are.
+  Result<std::vector<Uuid>> collect() const;
+
+  // Blocks until an event of the snapshot. ENOENT: there was none in time;
+  // EINTR: a signal; ESRCH: no such snapshot (any more).
+  Result<Event> wait_event(const Uuid& id,
+                           std::chrono::milliseconds timeout) const;
+
+ private:
+  Control(const System& system, UniqueFd fd)
+      : system_(&system), fd_(std::move(fd)) {}
+
+  const System* system_;
+  UniqueFd fd_;
+};
+
+}  // namespace blksnap::kernel

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <boost/uuid/uuid.hpp>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "kernel/system.h"
+
+namespace blksnap::kernel {
+
+using Uuid = boost::uuids::uuid;
+
+// How changes of a device are tracked, and how far.
+struct CbtInfo {
+  std::uint64_t capacity = 0;    // of the device, bytes
+  std::uint32_t block_size = 0;  // bytes
+  std::uint32_t block_count = 0;
+  Uuid generation{};
+  std::uint8_t changes_number = 0;  // of the last take; 0 before the first
+  bool operator==(const CbtInfo&) const = default;
+};
+
+// A range of a device in sectors of 512 bytes.
+struct Sectors {
+  std::uint64_t offset = 0;
+  std::uint64_t count = 0;
+  bool operator==(const Sectors&) const = default;
+};
+
+struct SnapshotInfo {
+  int error_code = 0;  // 0, or the negative errno that the image died of
+  std::string image;   // path of the image's device; empty before the take
+};
+
+// The filter "blksnap" on one block device, attached or not. Owns a descriptor
+// of the device, not the attachment: tracking has to outlive every process.
+// Errors are sentences that name the ioctl; their codes are those of
+// kmod/uapi/{blkfilter,blksnap}.h. Any thread.
+class Filter {
+ public:
+  static Result<Filter> open(std::string device,
+                             const System& system = System::running());
+
+  // As it was opened.
+  const std::string& device() const { return device_; }
+
+  // False: it was attached already.
+  Result<bool> attach() const;
+  Result<void> detach() const;
+
+  Result<CbtInfo> cbt_info() const;
+
+  // The map frozen at the last take, a byte per block. `info` is of this
+  // device; a caller who does not hold a snapshot compares cbt_info() after.
+  Result<std::vector<std::uint8_t>> read_map(const CbtInfo& info) const;
+
+  // All of the ranges, or none.
+  Result<void> mark_dirty(std::span<const Sectors> ranges) const;
+
+  // EALREADY: it is in this snapshot; EBUSY: in another, or too late.
+  Result<void> snapshot_add(const Uuid& id) const;
+
+  // ENOENT: the device is in no snapshot, or has no filter.
+  Result<SnapshotInfo> snapshot_info() const;
+
+ private:
+  Filter(const System& system, std::string device, UniqueFd fd)
+      : system_(&system), device_(std::move(device)), fd_(std::move(fd)) {}
+
+  // Returns 0 or errno.
+  template <class Argument>
+  int control(std::uint32_t command, Argument& argument) const;
+
+  const System* system_;
+  std::string device_;
+  UniqueFd fd_;
+};
+
+}  // namespace blksnap::kernel

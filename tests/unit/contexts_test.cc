@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "export/contexts.h"
+
+#include <cerrno>
+
+#include "fake_image.h"
+#include "result.h"
+
+using namespace blksnap;
+
+namespace {
+
+std::vector<Extent> all(const exports::Context& context) {
+  ExtentBuilder out({0, 4000}, 100);
+  REQUIRE(why(context.extents(out)) == "");
+  CHECK(out.complete());
+  return out.extents();
+}
+
+}  // namespace
+
+TEST_CASE("contexts: allocation is the image's") {
+  const auto device = fake_device();
+  const auto context = exports::make_allocation_context(device.image);
+  CHECK(context->name() == "base:allocation");
+  CHECK(all(*context) == std::vector<Extent>{{2000, 0}, {2000, 3}});
+}
+
+TEST_CASE("contexts: dirty is 1, and nothing else is anything but 0") {
+  const auto device = fake_device();
+  const auto context = exports::make_dirty_context(
+      "qemu:dirty-bitmap:x", device.image, device.map, checkpoint(1));
+  CHECK(context->name() == "qemu:dirty-bitmap:x");
+  CHECK(all(*context) == std::vector<Extent>{{2048, 0}, {1952, 1}});
+}
+
+TEST_CASE("contexts: unchanged is a hole without being zero") {
+  const auto device = fake_device();
+  const auto context =
+      exports::make_changed_context(device.image, device.map, checkpoint(2));
+  CHECK(context->name() == "base:allocation");
+  CHECK(all(*context) == std::vector<Extent>{{2048, 1}, {1024, 0}, {928, 1}});
+}
+
+TEST_CASE("contexts: a dead image has no unchanged parts") {
+  const auto image = std::make_shared<FakeImage>(4000);
+  const auto device = fake_device(3, image);
+  image->living = refuse(EIO, "dead");
+  ExtentBuilder out({0, 4000}, 100);
+  CHECK(code(exports::make_dirty_context("qemu:dirty-bitmap:x", device.image,
+                                         device.map, checkpoint(1))
+                 ->extents(out)) == EIO);
+  CHECK(code(exports::make_changed_context(device.image, device.map,
+                                           checkpoint(1))
+                 ->extents(out)) == EIO);
+}

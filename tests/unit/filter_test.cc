@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kernel/filter.h"
+
+#include <cerrno>
+
+#include "fake_kernel.h"
+#include "result.h"
+
+using namespace blksnap;
+using kernel::Filter;
+using kernel::Sectors;
+
+TEST_CASE("filter: attach and detach") {
+  FakeKernel fake;
+  fake.add_device("vdb", std::string(8192, 'x'));
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  REQUIRE(why(filter) == "");
+  CHECK(*filter->attach());
+  CHECK_FALSE(*filter->attach());
+  CHECK(why(filter->detach()) == "");
+  CHECK(why(filter->detach()) ==
+        "detach the filter blksnap from " + fake.device("vdb") +
+            " (BLKFILTER_DETACH): No such file or directory (no filter is "
+            "attached)");
+}
+
+TEST_CASE("filter: kernels without the hook") {
+  FakeKernel fake;
+  fake.add_device("vdb", std::string(8192, 'x'));
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  for (const int errno_value : {ENOTTY, EINVAL}) {
+    fake.fail_after(0, errno_value);
+    const auto attached = filter->attach();
+    CHECK(code(attached) == errno_value);
+    CHECK(
+        why(attached).ends_with("(the running kernel has no blkfilter: is "
+                                "the module blkfilter loaded?)"));
+  }
+}
+
+TEST_CASE("filter: only block devices") {
+  const TempDir dir;
+  put(dir / "file", "x");
+  const auto filter = Filter::open(dir / "file");
+  CHECK(why(filter) == (dir / "file") + " is not a block device");
+  CHECK(code(filter) == ENOTBLK);
+  CHECK(code(Filter::open(dir / "none")) == ENOENT);
+}
+
+TEST_CASE("filter: the map, in pieces") {
+  FakeKernel fake;
+  // Two pieces of the map and a little.
+  constexpr std::size_t kBlocks = 2 * 1024 * 1024 + 3;
+  fake.add_sparse_device("vdb", kBlocks * FakeKernel::kBlock);
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  REQUIRE(why(filter->attach()) == "");
+  kernel::CbtInfo info = *filter->cbt_info();
+  CHECK(info.capacity == kBlocks * FakeKernel::kBlock);
+  CHECK(info.block_size == FakeKernel::kBlock);
+  CHECK(info.block_count == kBlocks);
+  CHECK(info.changes_number == 0);
+  CHECK_FALSE(info.generation.is_nil());
+
+  std::vector<std::uint8_t> expected(kBlocks);
+  std::vector<Sectors> ranges;
+  for (const std::size_t block :
+       {std::size_t{1}, kBlocks / 2 + 7, kBlocks - 1}) {
+    expected[block] = 1;
+    ranges.push_back({block * FakeKernel::kBlock / 512, 1});
+  }
+  REQUIRE(why(filter->mark_dirty(ranges)) == "");
+  const auto map = filter->read_map(info);
+  REQUIRE(why(map) == "");
+  CHECK((*map == expected));
+
+  // The device has shrunk since.
+  fake.add_sparse_device("vdb", FakeKernel::kBlock);
+  REQUIRE(why(filter->attach()) == "");
+  CHECK(why(filter->read_map(info))
+            .ends_with("(CBTMAP): No data available (the map has become "
+                       "shorter)"));
+}
+
+TEST_CASE("filter: ranges marked by hand") {
+  FakeKernel fake;
+  fake.add_device("vdb", std::string(4 * FakeKernel::kBlock, 'x'));
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  REQUIRE(why(filter->attach()) == "");
+  const Sectors good[] = {{0, 1}, {23, 2}};
+  CHECK(why(filter->mark_dirty(good)) == "");
+  const auto map = filter->read_map(*filter->cbt_info());
+  REQUIRE(why(map) == "");
+  CHECK(*map == std::vector<std::uint8_t>{1, 0, 1, 1});
+  const Sectors bad[] = {{0, 0}};
+  CHECK(why(filter->mark_dirty(bad)) ==
+        "mark ranges of " + fake.device("vdb") +
+            " as changed (CBTDIRTY): Invalid argument (a range is empty or not "
+            "within the device)");
+}
+
+TEST_CASE("filter: what a device is in") {
+  FakeKernel fake;
+  fake.add_device("vdb", std::string(8192, 'x'));
+  const auto control = kernel::Control::open(fake);
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  REQUIRE(why(filter->attach()) == "");
+  CHECK(code(filter->snapshot_info()) == ENOENT);
+  CHECK(code(filter->snapshot_add({})) == ESRCH);
+
+  const auto id = control->create("/tmp", 512);
+  CHECK(why(filter->snapshot_add(*id)) == "");
+  CHECK(code(filter->snapshot_add(*id)) == EALREADY);
+  CHECK(filter->snapshot_info()->image.empty());
+  REQUIRE(why(control->take(*id)) == "");
+  CHECK(filter->snapshot_info()->image.starts_with(fake.dev() + "blksnap-"));
+  CHECK(filter->snapshot_info()->error_code == 0);
+  fake.corrupt("vdb", ENOSPC);
+  CHECK(filter->snapshot_info()->error_code == -ENOSPC);
+  CHECK(code(filter->detach()) == EBUSY);
+}
