@@ -1,1 +1,71 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/codec.h"
+
+namespace blksnap::nbd {
+
+std::optional<Request> decode_request(
+    std::span<const std::byte, kRequestSize> in) {
+  wire::RequestHeader header;
+  std::memcpy(&header, in.data(), sizeof header);
+  if (header.magic.value() != NBD_REQUEST_MAGIC) return std::nullopt;
+  return Request{.flags = header.flags.value(),
+                 .type = header.type.value(),
+                 .cookie = header.cookie.value(),
+                 .offset = header.offset.value(),
+                 .length = header.length.value()};
+}
+
+void append(Bytes& out, const void* bytes, std::size_t count) {
+  if (count == 0) return;  // memcpy() takes no null pointer even then
+  const std::size_t at = out.size();
+  out.resize(at + count);
+  std::memcpy(out.data() + at, bytes, count);
+}
+
+void append(Bytes& out, std::string_view text) {
+  append(out, text.data(), text.size());
+}
+
+void append_option_reply(Bytes& out, std::uint32_t option, OptionReply type,
+                         std::size_t length) {
+  append(out, wire::OptionReplyHeader{
+                  .magic = wire::U64(NBD_REP_MAGIC),
+                  .option = wire::U32(option),
+                  .type = wire::U32(type),
+                  .length = wire::U32(static_cast<std::uint32_t>(length))});
+}
+
+void append_option_error(Bytes& out, std::uint32_t option, OptionReply type,
+                         std::string_view message) {
+  message = message.substr(0, kMaxString);
+  append_option_reply(out, option, type, message.size());
+  append(out, message);
+}
+
+void append_simple_reply(Bytes& out, std::uint64_t cookie,
+                         std::uint32_t error) {
+  append(out, wire::SimpleReply{.magic = wire::U32(NBD_SIMPLE_REPLY_MAGIC),
+                                .error = wire::U32(error),
+                                .cookie = wire::U64(cookie)});
+}
+
+void append_chunk(Bytes& out, std::uint64_t cookie, std::uint16_t flags,
+                  ReplyType type, std::size_t length) {
+  append(out, wire::ChunkHeader{
+                  .magic = wire::U32(NBD_STRUCTURED_REPLY_MAGIC),
+                  .flags = wire::U16(flags),
+                  .type = wire::U16(type),
+                  .cookie = wire::U64(cookie),
+                  .length = wire::U32(static_cast<std::uint32_t>(length))});
+}
+
+bool OptionData::string(std::string_view& text) {
+  std::uint32_t length = 0;
+  if (!u32(length) || length > kMaxString || length > rest_.size())
+    return false;
+  text = {reinterpret_cast<const char*>(rest_.data()), length};
+  rest_ = rest_.subspan(length);
+  return true;
+}
+
+}  // namespace blksnap::nbd

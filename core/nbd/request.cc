@@ -1,1 +1,107 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/request.h"
+
+#include <cerrno>
+#include <string>
+
+namespace blksnap::nbd {
+
+namespace {
+
+// Flags that may come with a command, given what was advertised ("Command
+// flags"). FUA is allowed with all: known clients set it where nothing is
+// written.
+std::uint16_t allowed_flags(std::uint16_t type, std::uint16_t advertised) {
+  std::uint16_t flags = 0;
+  if (advertised & NBD_FLAG_SEND_FUA) flags |= NBD_CMD_FLAG_FUA;
+  switch (type) {
+    case NBD_CMD_READ:
+      if (advertised & NBD_FLAG_SEND_DF) flags |= NBD_CMD_FLAG_DF;
+      break;
+    case NBD_CMD_WRITE_ZEROES:
+      if (advertised & NBD_FLAG_SEND_WRITE_ZEROES)
+        flags |= NBD_CMD_FLAG_NO_HOLE;
+      if (advertised & NBD_FLAG_SEND_FAST_ZERO)
+        flags |= NBD_CMD_FLAG_FAST_ZERO;
+      break;
+    case NBD_CMD_BLOCK_STATUS: flags |= NBD_CMD_FLAG_REQ_ONE; break;
+    default: break;
+  }
+  return flags;
+}
+
+bool known(std::uint16_t type) {
+  switch (type) {
+    case NBD_CMD_READ:
+    case NBD_CMD_WRITE:
+    case NBD_CMD_FLUSH:
+    case NBD_CMD_TRIM:
+    case NBD_CMD_WRITE_ZEROES:
+    case NBD_CMD_BLOCK_STATUS: return true;
+    default: return false;
+  }
+}
+
+bool writes(std::uint16_t type) {
+  return type == NBD_CMD_WRITE || type == NBD_CMD_TRIM ||
+         type == NBD_CMD_WRITE_ZEROES;
+}
+
+std::string text_of(const Request& request) {
+  return std::string(name_of_command(request.type)) + " at " +
+         std::to_string(request.offset) + "+" + std::to_string(request.length);
+}
+
+}  // namespace
+
+std::uint32_t payload_length(const Request& request) {
+  return request.type == NBD_CMD_WRITE ? request.length : 0;
+}
+
+Result<void> check_request(const Request& request,
+                           const Agreement& agreement) {
+  const std::uint16_t type = request.type;
+  if (!known(type))
+    return refuse(EINVAL, "unknown command " + std::to_string(type));
+  if (request.flags & ~allowed_flags(type, agreement.flags))
+    return refuse(EINVAL, text_of(request) + ": unknown command flags " +
+                              std::to_string(request.flags));
+  if (writes(type) && (agreement.flags & NBD_FLAG_READ_ONLY))
+    return refuse(EPERM, text_of(request) + ": the export is read-only");
+
+  if (type == NBD_CMD_FLUSH) {
+    if (request.offset != 0 || request.length != 0)
+      return refuse(EINVAL, text_of(request) + ": no range may be given");
+    return {};
+  }
+
+  if (request.length == 0)
+    return refuse(EINVAL, text_of(request) + ": the length is 0");
+  const std::uint64_t size = agreement.served->size();
+  if (!ByteRange::within(request.offset, request.length, size)) {
+    const bool grows = type == NBD_CMD_WRITE || type == NBD_CMD_WRITE_ZEROES;
+    return refuse(grows ? ENOSPC : EINVAL,
+                  text_of(request) + ": beyond the export's end at " +
+                      std::to_string(size));
+  }
+  if (agreement.sizes_agreed &&
+      ((request.offset | request.length) & (agreement.sizes.minimum - 1)) != 0)
+    return refuse(EINVAL, text_of(request) + ": not a multiple of " +
+                              std::to_string(agreement.sizes.minimum));
+  if (type == NBD_CMD_READ || type == NBD_CMD_WRITE) {
+    if (request.length > agreement.sizes.maximum) {
+      // EOVERFLOW tells a client to retry in smaller pieces; the spec keeps
+      // it for clients with structured replies.
+      const bool overflow = type == NBD_CMD_READ && agreement.structured;
+      return refuse(overflow ? EOVERFLOW : EINVAL,
+                    text_of(request) + ": longer than the maximum of " +
+                        std::to_string(agreement.sizes.maximum));
+    }
+  }
+  if (type == NBD_CMD_BLOCK_STATUS && agreement.contexts.empty())
+    return refuse(EINVAL,
+                  text_of(request) + ": no metadata context was negotiated");
+  return {};
+}
+
+}  // namespace blksnap::nbd

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "export/export.h"
+
+namespace blksnap::nbd {
+
+// A metadata context that the client selected, under the name it asked for
+// (an alias keeps its alias) and the id that replies carry. Ids start at 1.
+struct SelectedContext {
+  std::uint32_t id = 0;
+  std::string name;
+  std::shared_ptr<const exports::Context> context;
+};
+
+// What the handshake settled: all that the transmission phase goes by.
+// Immutable from then on; any thread may read it.
+struct Agreement {
+  std::shared_ptr<exports::Export> served;
+  std::uint16_t flags = 0;  // transmission flags, as sent
+  bool structured = false;  // structured replies
+  // Did the client ask for NBD_INFO_BLOCK_SIZE with NBD_OPT_GO? Then it must
+  // keep to the minimum ("Size constraints" of the spec); nobody else need.
+  bool sizes_agreed = false;
+  exports::BlockLimits sizes;
+  // Contexts of `served`, which outlives them.
+  std::vector<SelectedContext> contexts;
+};
+
+// Transmission flags for an export: only what works is advertised.
+std::uint16_t transmission_flags(const exports::Export& served,
+                                 bool structured);
+
+// The export's limits, made fit for NBD_INFO_BLOCK_SIZE: the minimum divides
+// the size (clients that keep to a minimum could not reach the tail
+// otherwise), the maximum is at most kMaxPayload.
+exports::BlockLimits advertised_sizes(const exports::Export& served);
+
+}  // namespace blksnap::nbd

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace blksnap::nbd {
+
+// Memory for the data of one request: not initialised, and page aligned so
+// that direct I/O can use it. Movable, sole owner.
+class Buffer {
+ public:
+  Buffer() = default;
+  // Throws std::bad_alloc.
+  explicit Buffer(std::size_t size)
+      : capacity_((size + kPage - 1) / kPage * kPage),
+        bytes_(static_cast<std::byte*>(std::aligned_alloc(kPage, capacity_))),
+        size_(size) {
+    if (!bytes_) throw std::bad_alloc();
+  }
+  Buffer(Buffer&& other) noexcept
+      : capacity_(std::exchange(other.capacity_, 0)),
+        bytes_(std::move(other.bytes_)),
+        size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    capacity_ = std::exchange(other.capacity_, 0);
+    bytes_ = std::move(other.bytes_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+
+  std::span<std::byte> span() { return {bytes_.get(), size_}; }
+  std::span<const std::byte> span() const { return {bytes_.get(), size_}; }
+  std::size_t capacity() const { return capacity_; }
+  // At most capacity().
+  void resize(std::size_t size) { size_ = size; }
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  std::size_t capacity_ = 0;
+  std::unique_ptr<std::byte, Free> bytes_;
+  std::size_t size_ = 0;
+};
+
+// Buffers of one connection that wait for their next use. Without it every
+// request of 128 KiB or more would map fresh zeroed pages, which costs as
+// much as copying the data. One thread at a time.
+class BufferPool {
+ public:
+  // Keeps at most `keep` bytes.
+  explicit BufferPool(std::size_t keep) : keep_(keep) {}
+
+  Buffer take(std::size_t size) {
+    if (size == 0) return {};
+    // The last one put back is the likeliest to be in a CPU's cache still.
+    for (auto it = idle_.rbegin(); it != idle_.rend(); ++it) {
+      if (it->capacity() < size) continue;
+      Buffer found = std::move(*it);
+      idle_.erase(std::next(it).base());
+      idle_bytes_ -= found.capacity();
+      found.resize(size);
+      return found;
+    }
+    return Buffer(size);
+  }
+
+  void put(Buffer buffer) {
+    if (buffer.capacity() == 0 || idle_bytes_ + buffer.capacity() > keep_)
+      return;
+    idle_bytes_ += buffer.capacity();
+    idle_.push_back(std::move(buffer));
+  }
+
+ private:
+  std::size_t keep_;
+  std::size_t idle_bytes_ = 0;
+  std::vector<Buffer> idle_;
+};
+
+}  // namespace blksnap::nbd

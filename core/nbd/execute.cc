@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/execute.h"
+
+#include <cerrno>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "base/log.h"
+#include "nbd/block_status.h"
+
+namespace blksnap::nbd {
+
+namespace {
+
+Result<Reply> perform(const Request& request, const Agreement& agreement,
+                      Buffer buffer) {
+  exports::Export& served = *agreement.served;
+  const ByteRange range{request.offset, request.length};
+  const bool fua = (request.flags & NBD_CMD_FLAG_FUA) != 0;
+  Result<void> result;
+  switch (request.type) {
+    case NBD_CMD_READ:
+      if (auto read = served.read(range.offset, buffer.span()); !read)
+        return read.error();
+      return read_reply(request, agreement.structured, std::move(buffer));
+    case NBD_CMD_BLOCK_STATUS: {
+      const bool one = (request.flags & NBD_CMD_FLAG_REQ_ONE) != 0;
+      auto status =
+          block_status(agreement.contexts, range, one ? 1 : kMaxExtents);
+      if (!status) return status.error();
+      return status_reply(request, status.value());
+    }
+    case NBD_CMD_WRITE:
+      result = served.write(range.offset, std::as_const(buffer).span(), fua);
+      break;
+    case NBD_CMD_WRITE_ZEROES:
+      result = served.zero(range, !(request.flags & NBD_CMD_FLAG_NO_HOLE),
+                           (request.flags & NBD_CMD_FLAG_FAST_ZERO) != 0, fua);
+      break;
+    case NBD_CMD_TRIM: result = served.trim(range, fua); break;
+    case NBD_CMD_FLUSH:
+      // Clients flush read-only exports too; there is nothing to flush.
+      if (served.writable()) result = served.flush();
+      break;
+  }
+  if (!result) return result.error();
+  return done_reply(request, agreement.structured);
+}
+
+}  // namespace
+
+Reply execute(const Request& request, const Agreement& agreement,
+              Buffer buffer) {
+  Error error;
+  try {
+    auto reply = perform(request, agreement, std::move(buffer));
+    if (reply) return std::move(reply.value());
+    error = reply.error();
+  } catch (const std::bad_alloc&) {
+    error = fail(ENOMEM, std::string(name_of_command(request.type)));
+  } catch (const std::exception& bug) {
+    error = refuse(EIO, bug.what());
+  }
+  // "Cannot be done quickly" is an answer, not a fault.
+  if (error.code != EOPNOTSUPP)
+    logger().error("{}: {}", agreement.served->name(), error.message);
+  return error_reply(request, agreement.structured, error);
+}
+
+}  // namespace blksnap::nbd

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "nbd/agreement.h"
+#include "nbd/reply.h"
+
+namespace blksnap::nbd {
+
+// Does what a request asks for and makes the reply; never throws. The request
+// has passed check_request(). `buffer` has request.length bytes: the data of
+// a write, or room for that of a read; otherwise it is empty. Whatever comes
+// of it, the buffer ends up in the reply or is freed. Blocks on I/O; any
+// thread.
+Reply execute(const Request& request, const Agreement& agreement,
+              Buffer buffer);
+
+}  // namespace blksnap::nbd

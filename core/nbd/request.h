@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "base/result.h"
+#include "nbd/agreement.h"
+#include "nbd/codec.h"
+
+namespace blksnap::nbd {
+
+// THE RULE BOOK (invariant 6 of the design): may this client send this
+// request? Everything after it believes that the type is known, the flags
+// belong to it, the range lies within the export, the length is not 0 (nor
+// above the maximum where data travels), writes meet a writable export, and
+// block status has contexts. The error's code is an errno that nbd_error()
+// turns into what the spec wants sent; its message is for the client's user.
+//
+// NBD_CMD_DISC has no reply and is not for this function.
+Result<void> check_request(const Request& request, const Agreement& agreement);
+
+// Bytes of data that follow the request on the wire, whether or not it is a
+// valid one: they must be read in any case to stay in step.
+std::uint32_t payload_length(const Request& request);
+
+}  // namespace blksnap::nbd

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/server.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "nbd/session.h"
+
+namespace blksnap::nbd {
+
+namespace asio = boost::asio;
+using asio::generic::stream_protocol;
+
+namespace {
+
+constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
+// After accept() failed for want of descriptors or memory.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+int socket_option(int fd, int option) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  ::getsockopt(fd, SOL_SOCKET, option, &value, &length);
+  return value;
+}
+
+stream_protocol protocol_of(int fd) {
+  return {socket_option(fd, SO_DOMAIN), socket_option(fd, SO_PROTOCOL)};
+}
+
+// Who is at the other end, for log lines.
+std::string name_of_peer(int fd) {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  if (socket_option(fd, SO_DOMAIN) == AF_UNIX) {
+    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
+      return "unix";
+    return "uid " + std::to_string(credentials.uid) + " pid " +
+           std::to_string(credentials.pid);
+  }
+  sockaddr_storage address{};
+  length = sizeof address;
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host,
+                    sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return "gone";
+  return std::string(host) + " port " + port;
+}
+
+// "TCP sockets SHOULD disable Nagle's algorithm" (spec, "Protocol phases"),
+// and a peer that vanished must not hold its connection for ever.
+void tune(int fd) {
+  const int domain = socket_option(fd, SO_DOMAIN);
+  if (domain != AF_INET && domain != AF_INET6) return;
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(std::shared_ptr<const exports::Catalogue> catalogue,
+       ServerOptions options)
+      : catalogue_(std::move(catalogue)),
+        options_(options),
+        workers_(options.workers),
+        keep_running_(io_.get_executor()),
+        accepting_(asio::make_strand(io_)),
+        slot_free_(accepting_, asio::steady_timer::time_point::max()) {}
+
+  ~Impl() { stop(); }
+
+  void add_listener(ListeningSocket listener);
+  Result<void> serve(UniqueFd connected, std::string peer);
+  void start(unsigned threads);
+  void stop();
+
+ private:
+  using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
+  struct Listening {
+    Listening(ListeningSocket from, Acceptor accept)
+        : socket(std::move(from)), acceptor(std::move(accept)) {}
+    ListeningSocket socket;
+    Acceptor acceptor;  // has a descriptor of its own
+  };
+
+  asio::awaitable<void> accept_from(std::shared_ptr<Listening> listening);
+  void start_session(Session::Socket socket, const std::string& peer);
+  void session_ended(std::uint64_t id);
+  std::vector<std::shared_ptr<Session>> sessions();
+  bool wait_for_sessions();
+
+  const std::shared_ptr<const exports::Catalogue> catalogue_;
+  const ServerOptions options_;
+  asio::io_context io_;
+  asio::thread_pool workers_;  // destroyed before io_, which they post to
+  asio::executor_work_guard<asio::io_context::executor_type> keep_running_;
+  std::vector<std::thread> threads_;
+
+  // Belong to the strand accepting_.
+  asio::strand<asio::io_context::executor_type> accepting_;
+  std::vector<std::shared_ptr<Listening>> listeners_;
+  asio::steady_timer slot_free_;  // never expires; cancelled to wake
+
+  std::mutex mutex_;  // guards what follows; nothing is called under it
+  std::condition_variable all_ended_;
+  bool stopping_ = false;
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, std::weak_ptr<Session>> sessions_;
+};
+
+void Server::Impl::add_listener(ListeningSocket listener) {
+  const int fd = ::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0);
+  Acceptor acceptor(accepting_);
+  acceptor.assign(protocol_of(fd), fd);
+  auto listening =
+      std::make_shared<Listening>(std::move(listener), std::move(acceptor));
+  asio::post(accepting_, [this, listening] {
+    listeners_.push_back(listening);
+    asio::co_spawn(accepting_, accept_from(listening), asio::detached);
+  });
+}
+
+asio::awaitable<void> Server::Impl::accept_from(
+    std::shared_ptr<Listening> listening) {
+  Acceptor& acceptor = listening->acceptor;
+  while (acceptor.is_open()) {
+    // Each session gets a strand of its own.
+    auto [ec, socket] = co_await acceptor.async_accept(
+        asio::any_io_executor(asio::make_strand(io_)), kResult);
+    if (ec == asio::error::operation_aborted) break;
+    if (ec) {
+      logger().warn("accept on {}: {}", listening->socket.uri(), ec.message());
+      asio::steady_timer pause(accepting_, kAcceptPause);
+      co_await pause.async_wait(kResult);
+      continue;
+    }
+    while (acceptor.is_open() && sessions().size() >= options_.max_connections) {
+      logger().warn("a client waits: {} connections are the limit",
+                    options_.max_connections);
+      co_await slot_free_.async_wait(kResult);
+    }
+    const int fd = socket.native_handle();
+    tune(fd);
+    start_session(std::move(socket), name_of_peer(fd));
+  }
+}
+
+Result<void> Server::Impl::serve(UniqueFd connected, std::string peer) {
+  if (socket_option(connected.get(), SO_TYPE) != SOCK_STREAM)
+    return refuse(EINVAL, peer + ": not a stream socket");
+  tune(connected.get());
+  Session::Socket socket{asio::any_io_executor(asio::make_strand(io_))};
+  boost::system::error_code ec;
+  socket.assign(protocol_of(connected.get()), connected.get(), ec);
+  if (ec) return refuse(ec.value(), peer + ": " + ec.message());
+  connected.release();
+  start_session(std::move(socket), peer);
+  return {};
+}
+
+void Server::Impl::start_session(Session::Socket socket,
+                                 const std::string& peer) {
+  std::shared_ptr<Session> session;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    const std::uint64_t id = ++last_id_;
+    session = std::make_shared<Session>(
+        std::move(socket), *catalogue_, workers_, options_,
+        "client " + std::to_string(id) + " (" + peer + ")",
+        [this, id] { session_ended(id); });
+    sessions_.emplace(id, session);
+  }
+  session->start();
+}
+
+void Server::Impl::session_ended(std::uint64_t id) {
+  {
+    const std::lock_guard lock(mutex_);
+    sessions_.erase(id);
+    if (sessions_.empty()) all_ended_.notify_all();
+  }
+  asio::post(accepting_, [this] { slot_free_.cancel(); });
+}
+
+std::vector<std::shared_ptr<Session>> Server::Impl::sessions() {
+  std::vector<std::shared_ptr<Session>> result;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, weak] : sessions_)
+    if (auto session = weak.lock()) result.push_back(std::move(session));
+  return result;
+}
+
+void Server::Impl::start(unsigned threads) {
+  for (unsigned i = 0; i < std::max(threads, 1u); ++i)
+    threads_.emplace_back([this] { io_.run(); });
+}
+
+bool Server::Impl::wait_for_sessions() {
+  std::unique_lock lock(mutex_);
+  return all_ended_.wait_for(lock, options_.stop_timeout,
+                             [this] { return sessions_.empty(); });
+}
+
+void Server::Impl::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+  }
+  if (!threads_.empty()) {
+    asio::post(accepting_, [this] {
+      for (const auto& listening : listeners_) listening->acceptor.close();
+      listeners_.clear();
+      slot_free_.cancel();
+    });
+    for (const auto& session : sessions()) session->stop();
+    if (!wait_for_sessions()) {
+      logger().warn("some clients do not take their replies: cut off");
+      for (const auto& session : sessions()) session->abort();
+      workers_.stop();  // drops requests that no worker has begun
+    }
+  }
+  // Workers post to io_, so they end first.
+  workers_.join();
+  keep_running_.reset();
+  io_.stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Server::Server(std::shared_ptr<const exports::Catalogue> catalogue,
+               ServerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(catalogue), options)) {}
+Server::~Server() = default;
+
+void Server::add_listener(ListeningSocket listener) {
+  impl_->add_listener(std::move(listener));
+}
+Result<void> Server::serve(UniqueFd connected, std::string peer) {
+  return impl_->serve(std::move(connected), std::move(peer));
+}
+void Server::start(unsigned threads) { impl_->start(threads); }
+void Server::stop() { impl_->stop(); }
+
+}  // namespace blksnap::nbd

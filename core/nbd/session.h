@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "export/catalogue.h"
+#include "nbd/agreement.h"
+#include "nbd/execute.h"
+#include "nbd/server.h"
+
+namespace blksnap::nbd {
+
+// One connection, from greeting to close.
+//
+// One coroutine reads: the handshake, then request after request. A valid
+// request goes to a worker thread, which may block; its reply comes back to a
+// queue that a second, short-lived coroutine sends off. So requests are read
+// and done while replies wait, replies go out in the order in which they are
+// done, and each is whole. The reader stops while too much is in flight or
+// ready to be sent, and the socket's own flow control then stops the client.
+//
+// Threads: all members belong to the strand that the socket's executor is.
+// Workers see the agreement, which is immutable, and what they are handed.
+// Whoever has work pending holds a shared_ptr to the session; the last one
+// destroys it.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  // `socket`'s executor is a strand of its own. `peer` says in log lines who
+  // it is. `ended` is called on the strand when no request is in flight any
+  // more and the socket is closed. The catalogue and the workers outlive the
+  // session.
+  Session(Socket socket, const exports::Catalogue& catalogue,
+          boost::asio::thread_pool& workers, const ServerOptions& options,
+          std::string peer, std::function<void()> ended);
+
+  void start();
+
+  // Reads no further request; answers those in flight, then closes. A
+  // handshake is cut off. Any thread.
+  void stop();
+
+  // Closes the socket now; replies that are not sent yet are dropped. Any
+  // thread.
+  void abort();
+
+ private:
+  template <class T = void>
+  using Awaitable = boost::asio::awaitable<T>;
+
+  struct Outgoing {
+    Reply reply;
+    std::size_t cost = 0;  // bytes in flight that sending it gives back
+  };
+
+  Awaitable<> run();
+  Awaitable<bool> handshake();
+  Awaitable<> serve_requests();
+  Awaitable<bool> take(const Request& request);
+  Awaitable<> send_queue();
+
+  // False: end of stream or a socket error; nothing more can be read.
+  Awaitable<bool> read_exactly(std::span<std::byte> out);
+  Awaitable<bool> skip(std::size_t bytes);
+  // Returns when a reply has been sent, or may have been.
+  Awaitable<> reply_sent();
+
+  std::size_t cost_of(const Request& request) const;
+  void submit(const Request& request, Buffer buffer, std::size_t cost);
+  void answer(Reply reply, std::size_t cost);
+  void settle();
+  void close();
+
+  Socket socket_;
+  const exports::Catalogue& catalogue_;
+  boost::asio::thread_pool& workers_;
+  const ServerOptions& options_;
+  const std::string peer_;
+  const std::function<void()> ended_;
+
+  std::shared_ptr<const Agreement> agreement_;  // null while negotiating
+  bool stopping_ = false;
+  bool broken_ = false;  // nothing can be sent any more
+
+  std::vector<std::byte> input_;  // bytes read ahead: [input_begin_, input_end_)
+  std::size_t input_begin_ = 0;
+  std::size_t input_end_ = 0;
+
+  std::size_t requests_in_flight_ = 0;
+  std::size_t bytes_in_flight_ = 0;
+  std::size_t unsent_bytes_ = 0;  // of data in queue_ and batch_
+  BufferPool buffers_;
+  std::deque<Outgoing> queue_;
+  bool sending_ = false;           // a send_queue() is running
+  std::vector<Outgoing> batch_;    // what it is sending
+  std::vector<boost::asio::const_buffer> gather_;  // the bytes of batch_
+  // Never expires: cancelling it wakes the reader, the only one to wait.
+  boost::asio::steady_timer settled_;
+};
+
+}  // namespace blksnap::nbd

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced by every test of this folder: a scratch directory as the working
+# directory, and in it what to serve:
+#   disk.raw  64 MiB: random data, holes, and a tail of zeroes
+#   map       its change map, blocks of 64 KiB, takes 1 to 9
+# serve() starts blksnap-nbd on ./socket; it is stopped at the end.
+# shellcheck shell=bash
+
+set -eu -o pipefail
+
+: "${BLKSNAP_NBD:?the blksnap-nbd program to test}"
+
+here=$(cd "$(dirname "$0")" && pwd)
+mapfile_py=$here/../protocol/mapfile.py
+scratch=$(mktemp -d)
+servers=()
+cleanup() {
+    for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || :; done
+    for pid in "${servers[@]}"; do wait "$pid" || :; done
+    rm -rf "$scratch"
+}
+trap cleanup EXIT
+cd "$scratch"
+
+# requires PROGRAM... : skips the test where one of them is missing.
+requires() {
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {
+            echo "skipped: no $program"
+            exit 77
+        }
+    done
+}
+
+fail() {
+    echo "FAILED: $*" >&2
+    [ ! -s server.log ] || tail -20 server.log >&2
+    exit 1
+}
+
+# same WHAT FILE FILE : the text files are alike.
+same() {
+    diff -u "$2" "$3" >&2 || fail "$1"
+}
+
+size=$((64 << 20))
+truncate -s $size disk.raw
+for mib in 1 2 3 17 40 41; do
+    head -c 700000 /dev/urandom |
+        dd of=disk.raw bs=1M seek=$mib conv=notrunc status=none
+done
+
+# shellcheck disable=SC2034  # for the tests
+generation=3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e
+# Blocks in runs of different lengths, written between the takes 0 and 9.
+# shellcheck disable=SC2046  # many words
+"$mapfile_py" make map $size 65536 $generation 9 \
+    $(for ((block = 0; block < 1024; ++block)); do
+        echo $((block * block / 37 % 10))
+    done)
+
+# extents NUMBER : what changed since that take, from the map itself:
+# "OFFSET LENGTH 0|1" lines.
+extents() {
+    "$mapfile_py" since map "$1"
+}
+
+# bitmap NUMBER : the metadata context.
+bitmap() {
+    echo "qemu:dirty-bitmap:$generation.$1"
+}
+
+# shellcheck disable=SC2034  # for the tests
+uri='nbd+unix:///disk?socket=socket'
+serve() {
+    "$BLKSNAP_NBD" -v -U socket -P pid file=disk.raw cbt=map name=disk \
+        2>server.log &
+    servers+=($!)
+    for _ in $(seq 200); do
+        [ ! -e pid ] || return 0
+        kill -0 "${servers[-1]}" 2>/dev/null || fail "the server ended"
+        sleep 0.05
+    done
+    fail "no pidfile"
+}

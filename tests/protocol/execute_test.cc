@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/execute.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <stdexcept>
+
+#include "bytes.h"
+#include "fake_export.h"
+
+namespace blksnap::nbd {
+namespace {
+
+struct Setup {
+  explicit Setup(bool structured = true) {
+    served->read_write = true;
+    agreement.served = served;
+    agreement.structured = structured;
+  }
+  Bytes run(const Request& request, Buffer buffer = {}) const {
+    const Reply reply = execute(request, agreement, std::move(buffer));
+    const auto data = reply.data.span();
+    return reply.head + Bytes(data.begin(), data.end());
+  }
+  Bytes bytes(std::size_t offset, std::size_t length) const {
+    const auto at = served->bytes.begin() + static_cast<std::ptrdiff_t>(offset);
+    return {at, at + static_cast<std::ptrdiff_t>(length)};
+  }
+
+  std::shared_ptr<FakeExport> served = std::make_shared<FakeExport>("x");
+  Agreement agreement;
+};
+
+Bytes chunk(int type, std::size_t length) {
+  return be<4>(0x668e33ef) + be<2>(1) + be<2>(type) + be<8>(77) +
+         be<4>(length);
+}
+Bytes simple(int error) {
+  return be<4>(0x67446698) + be<4>(error) + be<8>(77);
+}
+Request request(Command type, std::uint16_t flags = 0) {
+  return {.flags = flags,
+          .type = type,
+          .cookie = 77,
+          .offset = 1000,
+          .length = 600};
+}
+
+TEST_CASE("read") {
+  const Setup structured;
+  CHECK(structured.run(request(NBD_CMD_READ), Buffer(600)) ==
+        chunk(1, 608) + be<8>(1000) + structured.bytes(1000, 600));
+  const Setup old(false);
+  CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) ==
+        simple(0) + old.bytes(1000, 600));
+}
+
+TEST_CASE("a failing read has no data, but a reason") {
+  const auto broken = [](std::uint64_t) -> Result<void> {
+    return fail(EIO, "read /dev/vdb at 1000+600");
+  };
+  Setup structured;
+  structured.served->before_read = broken;
+  const std::string reason = "read /dev/vdb at 1000+600: Input/output error";
+  CHECK(structured.run(request(NBD_CMD_READ), Buffer(600)) ==
+        chunk(0x8001, 6 + reason.size()) + be<4>(5) + be<2>(reason.size()) +
+            text(reason));
+  Setup old(false);
+  old.served->before_read = broken;
+  CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) == simple(5));
+}
+
+TEST_CASE("what is thrown becomes an error reply") {
+  Setup old(false);
+  old.served->before_read = [](std::uint64_t) -> Result<void> {
+    throw std::runtime_error("a bug");
+  };
+  CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) == simple(5));
+  old.served->before_read = [](std::uint64_t) -> Result<void> {
+    throw std::bad_alloc();
+  };
+  CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) == simple(12));
+}
+
+TEST_CASE("an error message has 4096 bytes at most") {
+  Setup structured;
+  structured.served->before_read = [](std::uint64_t) -> Result<void> {
+    return refuse(EIO, std::string(70'000, 'x'));
+  };
+  CHECK(structured.run(request(NBD_CMD_READ), Buffer(600)) ==
+        chunk(0x8001, 6 + 4096) + be<4>(5) + be<2>(4096) +
+            text(std::string(4096, 'x')));
+}
+
+TEST_CASE("writes, zeroes, trims and flushes reach the export") {
+  const Setup setup;
+  Buffer data(600);
+  std::fill(data.span().begin(), data.span().end(), std::byte{0xee});
+  CHECK(setup.run(request(NBD_CMD_WRITE, NBD_CMD_FLAG_FUA), std::move(data)) ==
+        chunk(0, 0));
+  CHECK(setup.bytes(1000, 600) == Bytes(600, std::byte{0xee}));
+  CHECK(setup.run(request(NBD_CMD_WRITE_ZEROES)) == chunk(0, 0));
+  CHECK(setup.bytes(1000, 600) == Bytes(600));
+  CHECK(setup.run(request(NBD_CMD_WRITE_ZEROES,
+                          NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FUA)) ==
+        chunk(0, 0));
+  CHECK(setup.run(request(NBD_CMD_TRIM)) == chunk(0, 0));
+  CHECK(setup.run({.type = NBD_CMD_FLUSH, .cookie = 77}) == chunk(0, 0));
+  CHECK(setup.served->calls == std::vector<std::string>{"write fua",
+                                                        "zero trim", "zero fua",
+                                                        "trim", "flush"});
+}
+
+TEST_CASE("zeroing that would not be fast is not supported") {
+  const Setup old(false);
+  CHECK(old.run(request(NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FAST_ZERO)) ==
+        simple(95));
+}
+
+TEST_CASE("flushing a read-only export does nothing, successfully") {
+  Setup old(false);
+  old.served->read_write = false;
+  CHECK(old.run({.type = NBD_CMD_FLUSH, .cookie = 77}) == simple(0));
+  CHECK(old.served->calls.empty());
+}
+
+}  // namespace
+}  // namespace blksnap::nbd

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The NBD protocol from the client's end, byte by byte, and blksnap-nbd to
+talk to. Made for tests: it can say anything, and checks all it hears."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+from mapfile import ChangeMap
+
+TIMEOUT = 30  # seconds; a test that waits so long has failed
+
+OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_STARTTLS = 1, 2, 3, 5
+OPT_INFO, OPT_GO, OPT_STRUCTURED_REPLY = 6, 7, 8
+OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = 9, 10, 11
+
+REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
+ERR_UNSUP, ERR_INVALID = 0x80000001, 0x80000003
+ERR_UNKNOWN, ERR_TOO_BIG = 0x80000006, 0x80000009
+
+INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = 0, 1, 2, 3
+
+CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH = 0, 1, 2, 3
+CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS = 4, 5, 6, 7
+FLAG_DF, FLAG_REQ_ONE = 4, 8
+
+EPERM, EINVAL, EOVERFLOW = 1, 22, 75
+
+REQUEST_MAGIC = 0x25609513
+SIMPLE_MAGIC = 0x67446698
+CHUNK_MAGIC = 0x668E33EF
+CHUNK_DONE = 1
+CHUNK_NONE, CHUNK_DATA, CHUNK_STATUS, CHUNK_ERROR = 0, 1, 5, 0x8001
+
+
+class Closed(Exception):
+    """The server has closed the connection."""
+
+
+class Refused(Exception):
+    """An error reply to an option; args: reply type, message."""
+
+
+def counted(text):
+    data = text.encode() if isinstance(text, str) else text
+    return struct.pack(">I", len(data)) + data
+
+
+def queries(export, names):
+    return (counted(export) + struct.pack(">I", len(names)) +
+            b"".join(counted(name) for name in names))
+
+
+class Client:
+    """A connection; nothing is said before it is asked for."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect(path)
+        self.cookie = 0x1000
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        try:
+            self.socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed from None
+
+    def receive(self, count):
+        data = bytearray()
+        while len(data) < count:
+            try:
+                part = self.socket.recv(count - len(data))
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                raise Closed
+            data += part
+        return bytes(data)
+
+    def at_end(self):
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    # Handshake
+
+    def greet(self, flags=3):
+        assert self.receive(16) == b"NBDMAGICIHAVEOPT"
+        assert self.receive(2) == b"\0\3"
+        self.send(struct.pack(">I", flags))
+        return self
+
+    def send_option(self, option, data=b""):
+        self.send(b"IHAVEOPT" + struct.pack(">II", option, len(data)) + data)
+
+    def option_reply(self, option):
+        magic, echo, kind, length = struct.unpack(">QIII", self.receive(20))
+        assert magic == 0x3E889045565A9, hex(magic)
+        assert echo == option, (echo, option)
+        return kind, self.receive(length)
+
+    def option(self, option, data=b""):
+        """The replies before the final ACK: (type, data); raises Refused."""
+        self.send_option(option, data)
+        replies = []
+        while True:
+            kind, reply = self.option_reply(option)
+            if kind & 0x80000000:
+                raise Refused(kind, reply.decode())
+            if kind == REP_ACK:
+                assert reply == b""
+                return replies
+            replies.append((kind, reply))
+
+    def contexts(self, option, export, names):
+        found = []
+        for kind, data in self.option(option, queries(export, names)):
+            assert kind == REP_META_CONTEXT
+            found.append((struct.unpack(">I", data[:4])[0], data[4:].decode()))
+        return found
+
+    def info(self, option, export, infos=()):
+        """The items of INFO or GO, by type."""
+        data = counted(export) + struct.pack(f">H{len(infos)}H", len(infos),
+                                             *infos)
+        items = {}
+        for kind, item in self.option(option, data):
+            assert kind == REP_INFO
+            number, = struct.unpack(">H", item[:2])
+            assert number not in items
+            items[number] = item[2:]
+        self.size, self.flags = struct.unpack(">QH", items[INFO_EXPORT])
+        return items
+
+    def enter(self, export="", contexts=(), infos=()):
+        """All the way to transmission, with structured replies."""
+        self.greet()
+        self.option(OPT_STRUCTURED_REPLY)
+        self.ids = {}
+        if contexts:
+            chosen = self.contexts(OPT_SET_META_CONTEXT, export, contexts)
+            self.ids = dict(chosen)
+        self.info(OPT_GO, export, infos)
+        return self
+
+    # Transmission
+
+    def request(self, command, offset=0, length=0, flags=0, payload=b""):
+        self.cookie += 1
+        self.send(struct.pack(">IHHQQI", REQUEST_MAGIC, flags, command,
+                              self.cookie, offset, length) + payload)
+        return self.cookie
+
+    def simple_reply(self, cookie):
+        magic, error, echo = struct.unpack(">IIQ", self.receive(16))
+        assert magic == SIMPLE_MAGIC, hex(magic)
+        assert echo == cookie
+        return error
+
+    def chunk(self):
+        magic, flags, kind, cookie, length = struct.unpack(
+            ">IHHQI", self.receive(20))
+        assert magic == CHUNK_MAGIC, hex(magic)
+        assert flags & ~CHUNK_DONE == 0
+        return flags, kind, cookie, self.receive(length)
+
+    def chunks(self, cookie):
+        """One structured reply: [(type, payload)]."""
+        result = []
+        while True:
+            flags, kind, echo, payload = self.chunk()
+            assert echo == cookie
+            result.append((kind, payload))
+            if flags & CHUNK_DONE:
+                return result
+
+    def read(self, offset, length, flags=0):
+        """Data, or the error's number."""
+        chunks = self.chunks(self.request(CMD_READ, offset, length, flags))
+        if chunks[-1][0] == CHUNK_ERROR:
+            return self.error(chunks)
+        data = bytearray(length)
+        for kind, payload in chunks:
+            assert kind == CHUNK_DATA, kind
+            at = struct.unpack(">Q", payload[:8])[0] - offset
+            data[at:at + len(payload) - 8] = payload[8:]
+        assert len(data) == length
+        return bytes(data)
+
+    @staticmethod
+    def error(chunks):
+        (kind, payload), = chunks
+        assert kind == CHUNK_ERROR, kind
+        value, length = struct.unpack(">IH", payload[:6])
+        message = payload[6:].decode()
+        assert len(message) == length > 0
+        return value
+
+    def failure(self, command, offset=0, length=0, flags=0, payload=b""):
+        return self.error(self.chunks(
+            self.request(command, offset, length, flags, payload)))
+
+    def block_status(self, offset, length, flags=0):
+        """{context: [(length, flags)]}, or the error's number."""
+        chunks = self.chunks(
+            self.request(CMD_BLOCK_STATUS, offset, length, flags))
+        if chunks[-1][0] == CHUNK_ERROR:
+            return self.error(chunks)
+        result = {}
+        for kind, payload in chunks:
+            assert kind == CHUNK_STATUS, kind
+            name = self.ids[struct.unpack(">I", payload[:4])[0]]
+            assert name not in result
+            result[name] = list(struct.iter_unpack(">II", payload[4:]))
+            assert result[name]
+            assert all(size for size, _ in result[name])
+        assert result.keys() == set(self.ids.values())
+        # Invariant 4 of the design: all of them end at the same byte.
+        assert len({sum(size for size, _ in extents)
+                    for extents in result.values()}) == 1
+        return result
+
+
+class Server:
+    """A blksnap-nbd of our own; `args` besides -U and the pidfile."""
+
+    def __init__(self, directory, *args):
+        self.path = os.path.join(directory, "socket")
+        self.pidfile = os.path.join(directory, "pid")
+        self.log = os.path.join(directory, "log")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [os.environ["BLKSNAP_NBD"], "-v", "-U", self.path, "-P",
+                 self.pidfile, *args], stderr=log)
+        deadline = time.monotonic() + TIMEOUT
+        while not os.path.exists(self.pidfile):
+            if self.process.poll() is not None:
+                raise RuntimeError(self.log_text())
+            if time.monotonic() > deadline:
+                self.process.kill()
+                raise RuntimeError("no pidfile: " + self.log_text())
+            time.sleep(0.01)
+
+    def log_text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def wait_for_log(self, pattern):
+        """The first match of a regular expression."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if match := re.search(pattern, self.log_text()):
+                return match
+            time.sleep(0.01)
+        raise AssertionError(f"no {pattern!r} in: " + self.log_text())
+
+    def client(self):
+        return Client(self.path)
+
+    def stop(self):
+        """Its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(TIMEOUT)
+
+
+class ServerTest(unittest.TestCase):
+    """A file of 4 MiB with holes, and its change map, served as "disk"."""
+
+    SIZE = 4 << 20
+    BLOCK = 64 << 10
+    GENERATION = "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.mkdtemp(prefix="blksnap-nbd-")
+        cls.addClassCleanup(shutil.rmtree, cls.directory)
+        cls.disk = os.path.join(cls.directory, "disk.raw")
+        cls.content = bytearray(cls.SIZE)
+        with open(cls.disk, "wb") as disk:
+            disk.truncate(cls.SIZE)
+            for start in (1 << 20, 3 << 20):
+                data = os.urandom(1 << 19)
+                cls.content[start:start + len(data)] = data
+                disk.seek(start)
+                disk.write(data)
+        cls.map = ChangeMap(cls.SIZE, cls.BLOCK, cls.GENERATION, 9, bytes(
+            (i * i) % 10 for i in range(cls.SIZE // cls.BLOCK)))
+        cls.map.save(os.path.join(cls.directory, "map"))
+        cls.server = Server(cls.directory, "file=" + cls.disk, "name=disk",
+                            "cbt=" + os.path.join(cls.directory, "map"))
+        cls.addClassCleanup(cls.server.stop)
+
+    @classmethod
+    def dirty(cls, number):
+        return f"qemu:dirty-bitmap:{cls.GENERATION}.{number}"
+
+    def client(self):
+        client = self.server.client()
+        self.addCleanup(client.close)
+        return client
+
+    def assert_serving(self):
+        """Whatever one client did, the next one is served."""
+        self.assertIsNone(self.server.process.poll(), self.server.log_text())
+        with self.server.client() as other:
+            other.enter("disk", ["base:allocation"])
+            self.assertEqual(other.read(1 << 20, 4096),
+                             self.content[1 << 20:(1 << 20) + 4096])
+            other.request(CMD_DISC)
+            self.assertTrue(other.at_end())
