@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "process.h"
+
+#define NBDKIT_API_VERSION 2
+#include <dirent.h>
+#include <nbdkit-plugin.h>
+#include <pthread.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <mutex>
+
+#include "base/log.h"
+#include "export/open.h"
+
+using namespace blksnap;
+
+namespace {
+
+// Sends the log where nbdkit's own messages go: to syslog, once it is in the
+// background.
+class NbdkitSink final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string text(message.payload.data(), message.payload.size());
+    if (message.level >= spdlog::level::warn)
+      nbdkit_error("%s", text.c_str());
+    else
+      nbdkit_debug("%s", text.c_str());
+  }
+  void flush_() override {}
+};
+
+// The descriptors that are open now, in order.
+std::vector<int> open_descriptors() {
+  std::vector<int> found;
+  DIR* const folder = ::opendir("/proc/self/fd");
+  if (!folder) return found;
+  while (const dirent* entry = ::readdir(folder)) {
+    const int fd = std::atoi(entry->d_name);
+    if (entry->d_name[0] != '.' && fd != ::dirfd(folder)) found.push_back(fd);
+  }
+  ::closedir(folder);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+Error bad_address(const std::string& address) {
+  return refuse(EINVAL,
+                "bitmaps=" + address + ": want unix:PATH, or tcp:HOST:PORT");
+}
+
+// Binds, and does not accept yet.
+Result<std::vector<nbd::ListeningSocket>> listen(const std::string& address) {
+  constexpr std::string_view unix_prefix = "unix:", tcp_prefix = "tcp:";
+  std::vector<nbd::ListeningSocket> sockets;
+  if (address.starts_with(unix_prefix)) {
+    auto socket = nbd::listen_unix(address.substr(unix_prefix.size()));
+    if (!socket) return socket.error();
+    sockets.push_back(std::move(*socket));
+    return sockets;
+  }
+  // The last colon, as IPv6 addresses have some of their own.
+  const std::size_t colon = address.rfind(':');
+  if (!address.starts_with(tcp_prefix) || colon < tcp_prefix.size())
+    return bad_address(address);
+  std::string host =
+      address.substr(tcp_prefix.size(), colon - tcp_prefix.size());
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  return nbd::listen_tcp(host, address.substr(colon + 1));
+}
+
+// Not destroyed before exit() or dlclose(): see Process.
+std::unique_ptr<Process> the_process;
+
+}  // namespace
+
+Process& process() {
+  if (!the_process) {
+    the_process = std::make_unique<Process>();
+    logger().sinks() = {std::make_shared<NbdkitSink>()};
+  }
+  return *the_process;
+}
+
+Result<void> Process::set(std::string_view key, const char* value) {
+  if (key != "bitmaps") return settings_.set(key, value);
+  bitmaps_.push_back(value);
+  return {};
+}
+
+Result<void> Process::open() {
+  const std::vector<int> before = open_descriptors();
+  // Listeners first: whatever is wrong with them shows before file systems are
+  // frozen for a snapshot.
+  for (const std::string& address : bitmaps_) {
+    auto sockets = listen(address);
+    if (!sockets) return sockets.error();
+    std::move(sockets->begin(), sockets->end(), std::back_inserter(listeners_));
+  }
+  auto catalogue = exports::open_catalogue(settings_);
+  if (!catalogue) return catalogue.error();
+  catalogue_ = std::move(*catalogue);
+  const std::vector<int> after = open_descriptors();
+  std::set_difference(after.begin(), after.end(), before.begin(), before.end(),
+                      std::back_inserter(descriptors_));
+  if (const int code = ::pthread_atfork(nullptr, forget_in_parent, nullptr))
+    return fail(code, "pthread_atfork");
+  return {};
+}
+
+void Process::forget_in_parent() {
+  // A later fork, by a filter that runs a program: we are the ones who serve.
+  if (!the_process || the_process->serving_) return;
+  for (const int fd : the_process->descriptors_) ::close(fd);
+  // Never destroyed: it would destroy the snapshot, and remove the sockets.
+  static_cast<void>(the_process.release());
+}
+
+Result<void> Process::start() {
+  serving_ = true;
+  if (listeners_.empty()) return {};
+  server_ = std::make_unique<nbd::Server>(catalogue_);
+  for (nbd::ListeningSocket& listener : listeners_)
+    server_->add_listener(std::move(listener));
+  listeners_.clear();
+  server_->start();
+  return {};
+}
+
+void Process::close() {
+  server_.reset();
+  listeners_.clear();
+  catalogue_.reset();
+}
+
+const char* config_help() {
+  static const std::string help =
+      std::string(kSettingsHelp) +
+      "  bitmaps=ADDRESS   also serve by our own server, which offers the\n"
+      "                    dirty bitmaps: unix:PATH or tcp:HOST:PORT";
+  return help.c_str();
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Preloaded (LD_PRELOAD): answers the module's ioctls with fixed values, so
+// that what is printed can be compared letter by letter. /dev/fake is its block
+// device, the file $FAKE_IMAGE the image of it in a snapshot. Each call is a
+// line in the file $FAKE_LOG; $FAKE_FAIL, as "CALL=ERRNO", makes one call fail.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uapi/blkfilter.h>
+#include <uapi/blksnap.h>
+#include <unistd.h>
+
+#define BLOCKS 1000
+#define IMAGE "blksnap-259-1"
+
+static const struct blksnap_uuid uuid = {{0x3f, 0x0c, 0x6f, 0x0e, 0x1c, 0x4b,
+                                          0x4d, 0x0a, 0x9a, 0x52, 0x0f, 0x7c,
+                                          0x6f, 0x5f, 0x4f, 0x0e}};
+
+static int device_fd = -1;
+static int control_fd = -1;
+
+__attribute__((visibility("default"))) int open(const char* path, int flags,
+                                                ...) {
+  va_list args;
+  va_start(args, flags);
+  const mode_t mode = (flags & O_CREAT) ? va_arg(args, mode_t) : 0;
+  va_end(args);
+  int (*next)(const char*, int, ...) = dlsym(RTLD_NEXT, "open");
+  if (!strcmp(path, "/dev/fake")) return device_fd = next("/dev/null", flags);
+  if (!strcmp(path, "/dev/" BLKSNAP_CONTROL_NAME))
+    return control_fd = next("/dev/null", flags);
+  if (!strcmp(path, "/dev/" IMAGE)) path = getenv("FAKE_IMAGE");
+  return next(path, flags, mode);
+}
+
+__attribute__((visibility("default"))) int stat(const char* path,
+                                                struct stat* st) {
+  int (*next)(const char*, struct stat*) = dlsym(RTLD_NEXT, "stat");
+  return next(strcmp(path, "/dev/" IMAGE) ? path : getenv("FAKE_IMAGE"), st);
+}
+
+__attribute__((visibility("default"))) int fstat(int fd, struct stat* st) {
+  int (*next)(int, struct stat*) = dlsym(RTLD_NEXT, "fstat");
+  const int rc = next(fd, st);
+  if (rc == 0 && fd == device_fd)
+    st->st_mode = (st->st_mode & ~(mode_t)S_IFMT) | S_IFBLK;
+  return rc;
+}
+
+// Logs the call; 0, or -1 with errno where it is to fail.
+static int called(const char* call, const char* detail) {
+  const char* log = getenv("FAKE_LOG");
+  const char* broken = getenv("FAKE_FAIL");
+  FILE* file = log ? fopen(log, "a") : NULL;
+  if (file) {
+    fprintf(file, "%s%s%s\n", call, *detail ? " " : "", detail);
+    fclose(file);
+  }
+  const size_t length = strlen(call);
+  if (broken && !strncmp(broken, call, length) && broken[length] == '=') {
+    errno = atoi(broken + length + 1);
+    return -1;
+  }
+  return 0;
+}
+
+static const char* id_seen(const struct blksnap_uuid* id) {
+  return memcmp(id, &uuid, sizeof(uuid)) ? "of-another" : "";
+}
+
+static int filter_control(struct blkfilter_ctl* ctl) {
+  void* opt = (void*)(unsigned long)ctl->opt;
+  switch (ctl->cmd) {
+    case BLKFILTER_CTL_BLKSNAP_CBTINFO: {
+      struct blksnap_cbtinfo info = {.device_capacity = 65536ull * BLOCKS,
+                                     .block_size = 65536,
+                                     .block_count = BLOCKS,
+                                     .generation_id = uuid,
+                                     .changes_number = 7};
+      if (getenv("FAKE_NO_TAKE")) info.changes_number = 0;
+      memcpy(opt, &info, sizeof(info));
+      return called("cbtinfo", "");
+    }
+    case BLKFILTER_CTL_BLKSNAP_CBTMAP: {
+      const struct blksnap_cbtmap* map = opt;
+      unsigned char* bytes = (unsigned char*)(unsigned long)map->buffer;
+      for (unsigned i = 0; i < map->length && map->offset + i < BLOCKS; ++i)
+        bytes[i] = (map->offset + i) % 8;
+      return called("cbtmap", "");
+    }
+    case BLKFILTER_CTL_BLKSNAP_CBTDIRTY: {
+      const struct blksnap_cbtdirty* dirty = opt;
+      const struct blksnap_sectors* ranges =
+          (const void*)(unsigned long)dirty->ranges;
+      char text[1024] = "";
+      for (unsigned i = 0; i < dirty->count; ++i)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "%s%llu:%llu", i ? " " : "", ranges[i].offset,
+                 ranges[i].count);
+      return called("cbtdirty", text);
+    }
+    case BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD:
+      return called("snapshotadd", id_seen(opt));
+    case BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO: {
+      struct blksnap_snapshotinfo info = {
+          .error_code = getenv("FAKE_IMAGE") ? 0 : -28, .image = IMAGE};
+      memcpy(opt, &info, sizeof(info));
+      return called("snapshotinfo", "");
+    }
+  }
+  errno = ENOTTY;
+  return -1;
+}
+
+static int wait_event(struct blksnap_snapshot_event* event) {
+  static int events;
+  if (called("wait_event", id_seen(&event->id))) {
+    // Do not spin where a timeout is asked for.
+    if (errno == ENOENT) usleep(event->timeout_ms * 1000);
+    return -1;
+  }
+  event->time_label = 1700000000000000000 + events;
+  if (events == 0) {
+    const struct blksnap_event_no_space data = {.requested_nr_sect = 2097152};
+    event->code = BLKSNAP_EVENT_CODE_NO_SPACE;
+    memcpy(event->data, &data, sizeof(data));
+  } else if (events == 1) {
+    const struct blksnap_event_corrupted data = {259, 1, 28};
+    event->code = BLKSNAP_EVENT_CODE_CORRUPTED;
+    memcpy(event->data, &data, sizeof(data));
+  } else {
+    errno = ESRCH;
+    return -1;
+  }
+  ++events;
+  return 0;
+}
+
+static int control(unsigned long command, void* argument) {
+  switch (command) {
+    case BLKSNAP_IOCTL_VERSION: {
+      const struct blksnap_version version = {2, 0, 0, 0};
+      memcpy(argument, &version, sizeof(version));
+      return called("version", "");
+    }
+    case BLKSNAP_IOCTL_SNAPSHOT_CREATE: {
+      struct blksnap_snapshot_create* create = argument;
+      char text[1024];
+      snprintf(text, sizeof(text), "%s %llu",
+               (const char*)(unsigned long)create->diff_storage_filename,
+               create->diff_storage_limit_sect);
+      create->id = uuid;
+      return called("create", text);
+    }
+    case BLKSNAP_IOCTL_SNAPSHOT_TAKE:
+      return called("take", id_seen(argument));
+    case BLKSNAP_IOCTL_SNAPSHOT_DESTROY:
+      return called("destroy", id_seen(argument));
+    case BLKSNAP_IOCTL_SNAPSHOT_COLLECT: {
+      struct blksnap_snapshot_collect* collect = argument;
+      struct blksnap_uuid* ids =
+          (struct blksnap_uuid*)(unsigned long)collect->ids;
+      if (ids && collect->count >= 2) {
+        ids[0] = uuid;
+        memset(&ids[1], 0xff, sizeof(ids[1]));
+      }
+      collect->count = 2;
+      return called("collect", "");
+    }
+    case BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT:
+      return wait_event(argument);
+  }
+  errno = ENOTTY;
+  return -1;
+}
+
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long command,
+                                                 ...) {
+  va_list args;
+  va_start(args, command);
+  void* argument = va_arg(args, void*);
+  va_end(args);
+  if (fd >= 0 && fd == control_fd) return control(command, argument);
+  if (fd >= 0 && fd == device_fd) {
+    if (command == BLKFILTER_ATTACH) return called("attach", "");
+    if (command == BLKFILTER_DETACH) return called("detach", "");
+    if (command == BLKFILTER_CTL) return filter_control(argument);
+  }
+  int (*next)(int, unsigned long, ...) = dlsym(RTLD_NEXT, "ioctl");
+  return next(fd, command, argument);
+}

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced by every test of this folder: a scratch directory as the working
+# directory, and blksnap over the stand-in for the module.
+# shellcheck shell=bash
+
+set -eu -o pipefail
+
+: "${BLKSNAP:?the blksnap program to test}"
+: "${FAKE_MODULE:?the stand-in for the module}"
+
+# Sanitizers want to be the first library that is loaded.
+if ldd "$BLKSNAP" | grep -q lib.san; then
+    echo "skipped: built with a sanitizer"
+    exit 77
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+export FAKE_LOG=$scratch/log
+
+# shellcheck disable=SC2034  # for the tests
+uuid=3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# blksnap STATUS ARG... : what it printed is in ./out and ./err, the calls that
+# it made of the module in ./log.
+blksnap() {
+    local wanted=$1 status=0
+    shift
+    rm -f log
+    touch log
+    LD_PRELOAD=$FAKE_MODULE "$BLKSNAP" "$@" >out 2>err || status=$?
+    [ "$status" -eq "$wanted" ] ||
+        fail "blksnap $* ended with $status, not $wanted: $(cat err)"
+    if [ "$wanted" -eq 0 ]; then
+        [ ! -s err ] || fail "success, but: $(cat err)"
+    else
+        [ "$(wc -l <err)" -eq 1 ] || fail "not one line: $(cat err)"
+    fi
+}
+
+# prints LINE... : ./out has exactly these lines; made LINE... : so has ./log
+prints() { printf '%s\n' "$@" | diff - out || fail "output differs"; }
+made() { printf '%s\n' "$@" | diff - log || fail "calls differ"; }
+
+says() {
+    grep -qF -- "$2" "$1" || fail "$1 does not say '$2' but: $(cat "$1")"
+}

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Errors are one line on stderr and exit status 1, and nothing else is done.
+. "$(dirname "$0")/functions.sh"
+
+bad() {
+    local says=$1
+    shift
+    blksnap 1 "$@"
+    [ ! -s out ] || fail "an error, but printed $(cat out)"
+    [ ! -s log ] || fail "an error, but called $(cat log)"
+    says err "$says"
+}
+bad 'no command'
+bad "no command 'atach'" atach -d /dev/fake
+bad '--device is required' attach
+bad "--id" snapshot_take
+bad "'3f0c' is not a UUID" snapshot_take --id 3f0c
+bad 'not a block device' attach --device /dev/null
+bad 'No such file or directory' attach --device /dev/none
+bad 'not expected' version more
+bad 'either --file or --device' markdirtyblock
+bad 'excludes' markdirtyblock -f x -d /dev/fake -r 0:1
+for range in 1 1: :1 1:0 -1:1 1:1x 1:1,2:1 0x1:1 18446744073709551616:1; do
+    bad "'$range'" markdirtyblock -d /dev/fake "--ranges=$range"
+done
+bad "'5Q'" snapshot_create -f . -l 5Q
+bad 'not in' snapshot_info -d /dev/fake -f size
+bad 'timeout' snapshot_waitevent -i "$uuid" -t soon
+
+FAKE_FAIL=destroy=19 blksnap 1 snapshot_destroy -i "$uuid"
+says err 'No such device'
+
+# What could not be printed was not done.
+status=0
+LD_PRELOAD=$FAKE_MODULE "$BLKSNAP" version >/dev/full 2>err || status=$?
+[ $status -eq 1 ] || fail "status $status on a full disk"
+says err 'No space left'

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a pull makes of block status, sane or not.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include "copy/plan.h"
+#include "copy/source.h"
+
+using namespace blksnap;
+using namespace blksnap::copy;
+
+namespace {
+constexpr std::uint64_t kSize = 1000;
+constexpr ByteRange kAll{0, kSize};
+constexpr std::uint32_t kHole = 1, kHoleZero = 3, kDirty = 1;
+using Extents = std::vector<Extent>;
+}  // namespace
+
+TEST_CASE("without contexts everything is read") {
+  const CopyPlan plan(kSize, false, false);
+  CHECK(plan.complete());
+  CHECK(plan.extents() == Extents{{kSize, kRead}});
+  CHECK(plan.work() == kSize);
+  CHECK(CopyPlan(0, false, false).complete());
+}
+
+TEST_CASE("a full copy zeroes what reads as zeroes, and that alone") {
+  CopyPlan plan(kSize, true, false);
+  const Extents allocation{{100, 0}, {200, kHoleZero}, {300, kHole}, {400, 2}};
+  REQUIRE(plan.add(kAll, {allocation, {}}).has_value());
+  CHECK(plan.complete());
+  CHECK(plan.extents() ==
+        Extents{{100, kRead}, {200, kZero}, {300, kRead}, {400, kZero}});
+}
+
+TEST_CASE("an incremental one leaves what is clean, zero or not") {
+  CopyPlan plan(kSize, true, true);
+  REQUIRE(plan.add(kAll, {{{500, 0}, {500, kHoleZero}},
+                          {{250, 0}, {500, kDirty}, {250, 0}}})
+              .has_value());
+  CHECK(plan.extents() ==
+        Extents{{250, kLeave}, {250, kRead}, {250, kZero}, {250, kLeave}});
+  CHECK(plan.work() == 500);
+}
+
+TEST_CASE("contexts that cover differently count as far as the shorter") {
+  CopyPlan plan(kSize, true, true);
+  REQUIRE(plan.add(kAll, {{{300, 0}}, {{100, 0}, {900, kDirty}}}).has_value());
+  CHECK(plan.covered_end() == 300);
+  CHECK_FALSE(plan.complete());
+  // Asked again from the start of a block that was covered in part.
+  REQUIRE(plan.add({200, 800}, {{{5000, kHoleZero}}, {{300, 0}}}).has_value());
+  CHECK(plan.covered_end() == 500);
+  REQUIRE(plan.add({500, 500}, {{{500, 0}}, {{500, kDirty}}}).has_value());
+  CHECK(plan.complete());
+  CHECK(plan.extents() ==
+        Extents{{100, kLeave}, {200, kRead}, {200, kLeave}, {500, kRead}});
+}
+
+TEST_CASE("an answer may run past the question, but does not count there") {
+  CopyPlan plan(kSize, false, true);
+  REQUIRE(plan.add({0, 400}, {{}, {{UINT32_MAX, kDirty}}}).has_value());
+  CHECK(plan.covered_end() == 400);
+}
+
+TEST_CASE("answers that make no sense are errors") {
+  CopyPlan plan(kSize, true, true);
+  const Extents good{{kSize, 0}};
+  SUBCASE("a context is missing") {
+    CHECK(plan.add(kAll, {good, {}}).error().code == EPROTO);
+  }
+  SUBCASE("the other is") {
+    CHECK(plan.add(kAll, {{}, good}).error().code == EPROTO);
+  }
+  SUBCASE("an extent is empty") {
+    CHECK(plan.add(kAll, {good, {{0, 0}, {kSize, 0}}}).error().code == EPROTO);
+    CHECK(plan.add(kAll, {{{kSize, 0}, {0, 0}}, good}).error().code == EPROTO);
+  }
+  SUBCASE("dirty is neither 0 nor 1") {
+    CHECK(plan.add(kAll, {good, {{kSize, 2}}}).error().code == EPROTO);
+    CHECK(plan.add(kAll, {good, {{kSize, 3}}}).error().code == EPROTO);
+  }
+  SUBCASE("it does not advance") {
+    REQUIRE(plan.add(kAll, {{{300, 0}}, good}).has_value());
+    CHECK(plan.add({200, 800}, {{{100, 0}}, good}).error().code == EPROTO);
+  }
+}
+
+TEST_CASE("the checkpoint is a word of the description") {
+  CHECK(checkpoint_of("a b, checkpoint=3f0c.7 size=1") == "3f0c.7");
+  CHECK(checkpoint_of("checkpoint=x") == "x");
+  CHECK(checkpoint_of("") == "");
+  CHECK(checkpoint_of("nocheckpoint=x") == "");
+  CHECK(checkpoint_of("checkpoint=a\nb=c") == "");
+  CHECK(checkpoint_of("checkpoint=") == "");
+}

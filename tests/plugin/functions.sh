@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced by every test of this folder: a scratch directory as the working
+# directory, servers that are stopped at the end, and assertions.
+# shellcheck shell=bash
+
+set -eu -o pipefail
+
+: "${PLUGIN:?the plugin to test}"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+scratch=$(mktemp -d)
+servers=()
+cleanup() {
+    for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || :; done
+    rm -rf "$scratch"
+}
+trap cleanup EXIT
+cd "$scratch"
+
+requires() {
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {
+            echo "skipped: no $program"
+            exit 77
+        }
+    done
+}
+requires nbdkit nbdinfo
+if ldd "$PLUGIN" | grep -q lib.san; then
+    echo "skipped: nbdkit cannot load what is built with a sanitizer"
+    exit 77
+fi
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+says() {
+    grep -qF -- "$2" "$1" || fail "$1 does not say '$2' but: $(cat "$1")"
+}
+
+wait_for() {
+    for _ in $(seq 200); do
+        "$@" && return
+        sleep 0.05
+    done
+    fail "in vain: $*"
+}
+
+# uri [EXPORT] [SOCKET]
+# shellcheck disable=SC2119,SC2120  # both may be left out
+uri() { echo "nbd+unix:///${1:-}?socket=${2:-nbdkit.sock}"; }
+# serve ARG... : nbdkit in the foreground on ./nbdkit.sock.
+nbdkit=(nbdkit) # how it is started
+serve() {
+    rm -f nbdkit.sock
+    "${nbdkit[@]}" -f -U nbdkit.sock "$@" &
+    servers+=($!)
+    wait_for test -S nbdkit.sock
+}
+stop() {
+    kill "${servers[-1]}"
+    wait "${servers[-1]}" || fail "the server ended with $?"
+    unset 'servers[-1]'
+}
+
+# A file of 10 MiB and a bit, and a change map of it in blocks of 64 KiB, of
+# take 3 of $generation: block 0 changed after take 2, blocks 16 to 31 after
+# take 1, the last one after take 2.
+# shellcheck disable=SC2034  # for the tests
+generation=3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e
+make_disk() {
+    requires python3
+    head -c 10486272 /dev/urandom >disk.raw
+    python3 "$here/make-map.py" disk.cbt 10486272 65536 "$generation" 3 \
+        0:1:3 16:16:2 160:1:3
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "copy/pull.h"
+#include "verbs.h"
+
+namespace blksnap::tool {
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+void on_signal(int) {
+  stop_requested = 1;
+}
+
+// Shows how far it is, on a terminal alone; and lets a signal end a pull in an
+// orderly way once it has begun to write, so that its user is told what the
+// target is worth. Before that, signals just kill.
+class Terminal : public copy::PullObserver {
+ public:
+  ~Terminal() override { clear(); }
+
+  void writing() override {
+    struct sigaction action = {};
+    action.sa_handler = on_signal;
+    for (int signal : {SIGINT, SIGTERM, SIGHUP})
+      sigaction(signal, &action, nullptr);
+  }
+
+  bool proceed(std::uint64_t done, std::uint64_t total) override {
+    const int percent =
+        total ? static_cast<int>(static_cast<double>(done) * 100 / total) : 100;
+    if (interactive_ && percent != shown_) {
+      std::fprintf(stderr, "\r%3d%% of %.1f MiB", percent,
+                   static_cast<double>(total) / (1024 * 1024));
+      shown_ = percent;
+    }
+    return stop_requested == 0;
+  }
+
+  // Takes the line away again, before anything else is printed.
+  void clear() {
+    if (shown_ >= 0) std::fputs("\r\033[K", stderr);
+    shown_ = -1;
+  }
+
+ private:
+  bool interactive_ = isatty(STDERR_FILENO) == 1;
+  int shown_ = -1;
+};
+
+void print(const copy::PullReport& report) {
+  // A server that is not ours names no checkpoint: then there is no line.
+  if (!report.checkpoint.empty())
+    std::printf("checkpoint=%s\n", report.checkpoint.c_str());
+  std::printf("device_bytes=%llu\nread_bytes=%llu\nzeroed_bytes=%llu\n",
+              static_cast<unsigned long long>(report.device_bytes),
+              static_cast<unsigned long long>(report.read_bytes),
+              static_cast<unsigned long long>(report.zeroed_bytes));
+}
+
+Run define_pull(CLI::App& options) {
+  struct Values {
+    std::string uri, target, since;
+  };
+  auto values = std::make_shared<Values>();
+  options.add_option("URI", values->uri, "export to read, e.g. nbd://host/vdb")
+      ->required();
+  options
+      .add_option("TARGET", values->target,
+                  "file or block device to write to; an incremental pull "
+                  "changes the copy that an earlier one made")
+      ->required();
+  CLI::Option* since =
+      options
+          .add_option("-s,--since", values->since,
+                      "pull only what changed since CHECKPOINT, which an "
+                      "earlier pull printed; exit status 3 if the server "
+                      "cannot tell: take a full copy then")
+          ->type_name("CHECKPOINT");
+  return [values, since]() -> Result<ExitStatus> {
+    // An empty name would ask for everything, and look like an incremental.
+    if (since->count() && values->since.empty())
+      return refuse(EINVAL, "--since: a checkpoint has to be named");
+    auto source = copy::Source::connect(values->uri, values->since);
+    if (!source) return source.error();
+    if (source->incremental() && !source->changes()) {
+      complain(refuse(EINVAL, copy::refusal(*source)));
+      return kRefused;
+    }
+    Terminal terminal;
+    auto report = copy::pull(std::move(*source), values->target, terminal);
+    terminal.clear();
+    if (!report) return report.error();
+    print(*report);
+    return kSuccess;
+  };
+}
+
+constexpr Verb kVerbs[] = {
+    {"pull", "Copy an NBD export, or what changed in it, into a file or device",
+     "  blksnap pull nbd://host/vdb vdb.raw\n"
+     "  blksnap pull --since 3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7 \\\n"
+     "      nbd://host/vdb vdb.raw\n"
+     "  blksnap pull 'nbd+unix:///vdb?socket=/run/blksnap.sock' /dev/sdc",
+     define_pull},
+};
+
+}  // namespace
+
+std::span<const Verb> pull_verbs() {
+  return kVerbs;
+}
+
+}  // namespace blksnap::tool

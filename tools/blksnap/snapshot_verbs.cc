@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Verbs about snapshots. A snapshot that is made here stays until it is
+// destroyed: nothing of this process owns it.
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/settings.h"
+#include "base/uuid.h"
+#include "kernel/control.h"
+#include "kernel/filter.h"
+#include "verbs.h"
+
+namespace blksnap::tool {
+namespace {
+
+using kernel::Control;
+using kernel::Filter;
+using kernel::Uuid;
+
+struct Values {
+  std::string id;
+  std::string device;
+  std::string file;
+  std::string limit;
+  std::string field;
+  std::vector<std::string> devices;
+};
+
+void add_id(CLI::App& options, Values& values) {
+  options.add_option("-i,--id", values.id, "the snapshot")
+      ->type_name("UUID")
+      ->required();
+}
+
+CLI::Option* add_device(CLI::App& options, Values& values) {
+  return options
+      .add_option("-d,--device", values.device, "the block device, /dev/vdb")
+      ->type_name("DEVICE")
+      ->required();
+}
+
+// The filter is attached where it is missing.
+Result<void> add_to_snapshot(const Uuid& id, const std::string& device) {
+  const auto filter = Filter::open(device);
+  if (!filter) return filter.error();
+  if (auto attached = filter->attach(); !attached) return attached.error();
+  return filter->snapshot_add(id);
+}
+
+Result<ExitStatus> create(const Values& values) {
+  const auto limit = parse_size(values.limit);
+  if (!limit) return limit.error();
+  const auto control = Control::open();
+  if (!control) return control.error();
+  const auto id = control->create(values.file, *limit);
+  if (!id) return id.error();
+  for (const std::string& device : values.devices) {
+    if (auto added = add_to_snapshot(*id, device); !added) {
+      // Whoever did not get the UUID could never destroy it.
+      if (auto destroyed = control->destroy(*id); !destroyed)
+        return context(added.error().message, destroyed.error());
+      return added.error();
+    }
+  }
+  std::printf("%s\n", to_string(*id).c_str());
+  return kSuccess;
+}
+
+Run define_create(CLI::App& options) {
+  auto values = std::make_shared<Values>();
+  options
+      .add_option("-f,--file", values->file,
+                  "difference storage: a file, a directory (an unnamed file "
+                  "is made there) or a block device")
+      ->type_name("PATH")
+      ->required();
+  options
+      .add_option("-l,--limit", values->limit,
+                  "how large it may grow: bytes, or with K, M or G")
+      ->type_name("SIZE")
+      ->required();
+  options
+      .add_option("-d,--device", values->devices,
+                  "a device to add to it; may be repeated")
+      ->type_name("DEVICE");
+  return [values] { return create(*values); };
+}
+
+Run define_add(CLI::App& options) {
+  auto values = std::make_shared<Values>();
+  add_id(options, *values);
+  add_device(options, *values);
+  return [values]() -> Result<ExitStatus> {
+    const auto id = parse_uuid(values->id);
+    if (!id) return id.error();
+    if (auto added = add_to_snapshot(*id, values->device); !added)
+      return added.error();
+    return kSuccess;
+  };
+}
+
+using WholeSnapshot = Result<void> (Control::*)(const Uuid&) const;
+
+template <WholeSnapshot operation>
+Run define_operation(CLI::App& options) {
+  auto values = std::make_shared<Values>();
+  add_id(options, *values);
+  return [values]() -> Result<ExitStatus> {
+    const auto id = parse_uuid(values->id);
+    if (!id) return id.error();
+    const auto control = Control::open();
+    if (!control) return control.error();
+    if (auto done = ((*control).*operation)(*id); !done) return done.error();
+    return kSuccess;
+  };
+}
+
+Run define_info(CLI::App& options) {
+  auto values = std::make_shared<Values>();
+  add_device(options, *values);
+  options
+      .add_option("-f,--field", values->field,
+                  "print the value of this one alone: image or error_code")
+      ->check(CLI::IsMember({"image", "error_code"}));
+  return [values]() -> Result<ExitStatus> {
+    const auto filter = Filter::open(values->device);
+    if (!filter) return filter.error();
+    const auto info = filter->snapshot_info();
+    if (!info) return info.error();
+    if (values->field == "error_code")
+      std::printf("%d\n", info->error_code);
+    else if (values->field == "image")
+      std::printf("%s\n", info->image.c_str());
+    else
+      std::printf("error_code=%d\nimage=%s\n", info->error_code,
+                  info->image.c_str());
+    return kSuccess;
+  };
+}
+
+Result<ExitStatus> collect() {
+  const auto control = Control::open();
+  if (!control) return control.error();
+  const auto ids = control->collect();
+  if (!ids) return ids.error();
+  for (const Uuid& id : *ids) std::printf("%s\n", to_string(id).c_str());
+  return kSuccess;
+}
+
+constexpr Verb kVerbs[] = {
+    {"snapshot_create", "Make a snapshot, to be taken later; print its UUID",
+     "  blksnap snapshot_create --file /var/tmp --limit 2G --device /dev/vdb\n"
+     "  blksnap snapshot_create --file /dev/vdc --limit 10G \\\n"
+     "      --device /dev/vda --device /dev/vdb",
+     define_create},
+    {"snapshot_add", "Add a device to a snapshot that is not taken yet",
+     "  blksnap snapshot_add --id=$UUID --device /dev/vdb", define_add},
+    {"snapshot_take", "Take a snapshot: of all its devices at one instant",
+     "  blksnap snapshot_take --id=$UUID", define_operation<&Control::take>},
+    {"snapshot_destroy", "Release a snapshot, with its images",
+     "  blksnap snapshot_destroy --id=$UUID",
+     define_operation<&Control::destroy>},
+    {"snapshot_info", "Print the image of a device in its snapshot",
+     "  blksnap snapshot_info --device /dev/vdb\n"
+     "  blksnap snapshot_info --device /dev/vdb --field image",
+     define_info},
+    {"snapshot_collect", "Print the UUIDs of all snapshots",
+     "  blksnap snapshot_collect", [](CLI::App&) -> Run { return collect; }},
+};
+
+}  // namespace
+
+std::span<const Verb> snapshot_verbs() {
+  return kVerbs;
+}
+
+}  // namespace blksnap::tool

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The verbs of blksnap(8): `blksnap VERB [options]`. One file a family; what
+// they print is an interface that scripts rely on (tools/man/blksnap.8).
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace blksnap::tool {
+
+enum ExitStatus {
+  kSuccess = 0,
+  kFailure = 1,  // with one line on stderr
+  kRefused = 3,  // pull --since: the server cannot tell what changed
+};
+
+// Does the verb's work once its options are parsed, and prints what it has to
+// say on stdout. An error becomes the one line on stderr, and kFailure.
+using Run = std::function<Result<ExitStatus>()>;
+
+struct Verb {
+  const char* name;
+  const char* summary;   // one line
+  const char* examples;  // lines, for the end of its --help
+  // Declares the verb's options on its own subcommand.
+  Run (*define)(CLI::App& options);
+};
+
+std::span<const Verb> version_verbs();
+std::span<const Verb> tracker_verbs();
+std::span<const Verb> snapshot_verbs();
+std::span<const Verb> event_verbs();
+std::span<const Verb> pull_verbs();
+
+// Prints the one line for an error on stderr.
+void complain(const Error& error);
+
+}  // namespace blksnap::tool
