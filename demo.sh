@@ -4,8 +4,8 @@
 # The first incremental backup, from a fresh Debian 12 (root, or sudo): a guest
 # with a stock kernel has a live disk; this machine pulls a full copy of it and
 # then what has changed, over NBD, and proves both.
-set -euo pipefail
 # shellcheck disable=SC2016 # scripts in quotes expand in the guest
+set -euo pipefail
 cd "$(dirname "$0")"
 
 work=$PWD/build/demo

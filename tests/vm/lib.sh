@@ -112,6 +112,10 @@ hash_dev() { # DEVICE
 	dd if="$1" iflag=direct bs=1M status=none | sha256sum | cut -d ' ' -f 1
 }
 
+hash_file() { # FILE
+	sha256sum <"$1" | cut -d ' ' -f 1
+}
+
 # Makes a disk read as zeroes, with no signature left for udev to act on.
 fresh_disk() { # DEVICE
 	blkdiscard --zeroout "$1"
