@@ -50,7 +50,7 @@ struct hooked_disk {
 	struct gendisk *disk;
 	struct srcu_struct srcu;
 	struct list_head filters; /* blkfilter.link, SRCU */
-	unsigned int users;	  /* filters, and drains under way; hook_mutex */
+	refcount_t users;	  /* filters, and drains under way */
 };
 
 /* Innermost: nothing is taken under it. Taken in device removal too. */
@@ -315,6 +315,7 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	if (ret)
 		goto err_free;
 	hd->disk = disk;
+	refcount_set(&hd->users, 1);
 	INIT_LIST_HEAD(&hd->filters);
 	if (!disk_count) {
 		ret = hook_functions(&submit_bio_ops);
@@ -355,12 +356,14 @@ int hook_add(struct blkfilter *flt)
 
 	mutex_lock(&hook_mutex);
 	hd = find_hooked_disk(flt->bdev->bd_disk);
-	if (!hd)
+	/* The last user leaves under the mutex: what is found has one. */
+	if (hd)
+		refcount_inc(&hd->users);
+	else
 		hd = make_hooked_disk(flt->bdev->bd_disk);
 	if (!IS_ERR(hd)) {
-		hd->users++;
-		flt->hooked = hd;
 		spin_lock(&disk_lock);
+		flt->hooked = hd;
 		list_add_tail_rcu(&flt->link, &hd->filters);
 		spin_unlock(&disk_lock);
 	}
@@ -382,22 +385,21 @@ bool hook_unpublish(struct blkfilter *flt)
 
 static void put_hooked_disk(struct hooked_disk *hd)
 {
-	mutex_lock(&hook_mutex);
-	if (!--hd->users)
+	if (refcount_dec_and_mutex_lock(&hd->users, &hook_mutex)) {
 		free_hooked_disk(hd);
-	mutex_unlock(&hook_mutex);
+		mutex_unlock(&hook_mutex);
+	}
 }
 
 void hook_remove(struct blkfilter *flt)
 {
-	struct hooked_disk *hd;
+	struct hooked_disk *hd = flt->hooked;
 
-	mutex_lock(&hook_mutex);
-	hd = flt->hooked;
-	flt->hooked = NULL;
-	mutex_unlock(&hook_mutex);
-
+	/* Until then a drain finds the disk, and waits as well. */
 	synchronize_srcu(&hd->srcu);
+	spin_lock(&disk_lock);
+	flt->hooked = NULL;
+	spin_unlock(&disk_lock);
 	put_hooked_disk(hd);
 }
 
@@ -405,12 +407,12 @@ void blkfilter_drain(struct blkfilter *flt)
 {
 	struct hooked_disk *hd;
 
-	/* The mutex is not held while waiting: a device may hang. */
-	mutex_lock(&hook_mutex);
+	/* Not hook_mutex: its holders allocate, and may wait for the caller. */
+	spin_lock(&disk_lock);
 	hd = flt->hooked;
 	if (hd)
-		hd->users++;
-	mutex_unlock(&hook_mutex);
+		refcount_inc(&hd->users);
+	spin_unlock(&disk_lock);
 	if (!hd)
 		return;
 	synchronize_srcu(&hd->srcu);

@@ -14,6 +14,9 @@ int cbt_map_init(struct cbt_map *map, u64 capacity)
 			clamp(tracking_block_minimum_shift, SECTOR_SHIFT, 31U),
 			min(tracking_block_maximum_shift, 31U),
 			tracking_block_maximum_count);
+	/* A tight limit of the shift must not make the count wrap. */
+	while (DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift) > U32_MAX)
+		map->block_shift++;
 	map->block_count = DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift);
 	map->writes = vzalloc(max(map->block_count, 1U));
 	map->frozen = vzalloc(max(map->block_count, 1U));
@@ -42,7 +45,8 @@ static void mark(struct cbt_map *map, u8 *bytes, sector_t sector,
 	u64 last = min_t(u64, (sector + count - 1) >> shift,
 			 (u64)map->block_count - 1);
 
-	if (!count)
+	/* Nothing, or behind a device that has grown since. */
+	if (!count || first >= map->block_count)
 		return;
 	/* Mostly they are marked: reading does not take the cache line away. */
 	for (; first <= last; first++)

@@ -42,7 +42,6 @@ static struct kmem_cache *chunk_cache;
 static struct kmem_cache *job_cache;
 static mempool_t job_pool;
 static struct bio_set read_bios;
-static struct workqueue_struct *job_queue;
 
 static u64 granule_mask(unsigned int first, unsigned int count)
 {
@@ -128,7 +127,8 @@ static void free_copy(struct diff_copy *copy)
 }
 
 /* Granules became safe, or never will: who waits for them looks again. */
-static void wake_waiters(struct diff_chunk *chunk, u64 now_safe)
+static void wake_waiters(struct diff_area *area, struct diff_chunk *chunk,
+			 u64 now_safe)
 {
 	struct diff_job *job, *next;
 	unsigned long flags;
@@ -141,14 +141,14 @@ static void wake_waiters(struct diff_chunk *chunk, u64 now_safe)
 	spin_unlock_irqrestore(&chunk->lock, flags);
 	list_for_each_entry_safe(job, next, &waiters, wait) {
 		list_del_init(&job->wait);
-		queue_work(job_queue, &job->work);
+		queue_work(area->job_queue, &job->work);
 	}
 }
 
 static void job_read_done(struct diff_job *job)
 {
 	if (atomic_dec_and_test(&job->pending))
-		queue_work(job_queue, &job->work);
+		queue_work(job->area->job_queue, &job->work);
 }
 
 static void copy_read_done(struct bio *bio)
@@ -164,7 +164,7 @@ static void copy_read_done(struct bio *bio)
 	if (status)
 		diff_area_fail(area, blk_status_to_errno(status),
 			       "cannot read the origin");
-	wake_waiters(chunk, status ? 0 : mask);
+	wake_waiters(area, chunk, status ? 0 : mask);
 	if (status)
 		free_copy(copy);
 	else
@@ -178,8 +178,9 @@ static int fill_with_pages(struct diff_copy *copy)
 	unsigned int tries = 0;
 
 	while (copy->nr_pages < copy->room) {
+		/* Who swaps may use the last reserves; a copy must not. */
 		struct page *page = alloc_page(GFP_NOIO | __GFP_NORETRY |
-					       __GFP_NOWARN);
+					       __GFP_NOMEMALLOC | __GFP_NOWARN);
 
 		if (page) {
 			copy->pages[copy->nr_pages++] = page;
@@ -272,8 +273,10 @@ static int claim_part(struct diff_job *job, const struct chunk_part *part)
 	u64 need;
 	int ret = 0;
 
-	if (!chunk)
+	if (!chunk) {
+		diff_area_fail(job->area, -ENOMEM, "cannot copy old data");
 		return -ENOMEM;
+	}
 	spin_lock_irqsave(&chunk->lock, flags);
 	need = part->mask & ~chunk->claimed;
 	chunk->claimed |= need;
@@ -291,7 +294,7 @@ static int claim_part(struct diff_job *job, const struct chunk_part *part)
 	/* What we claimed and will not read: nobody shall wait for it. */
 	if (ret) {
 		diff_area_fail(job->area, ret, "cannot copy old data");
-		wake_waiters(chunk, 0);
+		wake_waiters(job->area, chunk, 0);
 	}
 	return ret;
 }
@@ -414,7 +417,7 @@ bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 	INIT_WORK(&job->work, job_work);
 	atomic_inc(&area->jobs);
 	if (hurry)
-		queue_work(job_queue, &job->work);
+		queue_work(area->job_queue, &job->work);
 	else
 		job_step(job);
 	return true;
@@ -627,7 +630,7 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 	u64 end = start + bio->bi_iter.bi_size;
 	u64 pos = start;
 
-	while (pos < end) {
+	while (pos < end && !READ_ONCE(area->error)) {
 		struct chunk_part part = chunk_part(area, pos, end);
 		u64 clean = bytes_before(area, pos, part.end,
 					 safe_granules(area, part.number));
@@ -650,7 +653,7 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 		pos += bytes_before(area, pos, pos + clean,
 				    safe_granules(area, part.number));
 	}
-	return BLK_STS_OK;
+	return pos < end ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
 /* ---- life ---- */
@@ -662,6 +665,18 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 
 	if (!area)
 		return ERR_PTR(-ENOMEM);
+	/*
+	 * Its own: jobs may wait for the store or the origin, and what those
+	 * wait for may be jobs of another device.
+	 */
+	area->job_queue = alloc_workqueue("blksnap_cow/%u:%u",
+					  WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
+					  MAJOR(bdev->bd_dev),
+					  MINOR(bdev->bd_dev));
+	if (!area->job_queue) {
+		kfree(area);
+		return ERR_PTR(-ENOMEM);
+	}
 	area->bdev = bdev;
 	get_device(&bdev->bd_device);
 	area->storage = storage;
@@ -677,11 +692,15 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	return area;
 }
 
-void diff_area_drain(struct diff_area *area)
+void diff_area_stop(struct diff_area *area)
 {
-	/* Quietly: what is not stored yet need not be. */
+	/* Quietly: nothing went wrong. */
 	cmpxchg(&area->error, 0, -ESHUTDOWN);
 	wake_up_all(&area->progress);
+}
+
+void diff_area_drain(struct diff_area *area)
+{
 	wait_event(area->progress, !atomic_read(&area->jobs) &&
 					   !atomic_read(&area->copies));
 	/* The last one to count down is still inside. */
@@ -694,6 +713,7 @@ void diff_area_destroy(struct diff_area *area)
 	struct diff_chunk *chunk;
 	unsigned long number;
 
+	destroy_workqueue(area->job_queue);
 	xa_for_each(&area->chunks, number, chunk) {
 		kfree(chunk->pieces);
 		kmem_cache_free(chunk_cache, chunk);
@@ -717,15 +737,8 @@ int diff_area_module_init(void)
 	if (ret)
 		goto err_job_cache;
 	ret = bioset_init(&read_bios, JOB_RESERVE, 0, BIOSET_NEED_BVECS);
-	if (ret)
-		goto err_job_pool;
-	job_queue = alloc_workqueue("blksnap_cow",
-				    WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (job_queue)
+	if (!ret)
 		return 0;
-	ret = -ENOMEM;
-	bioset_exit(&read_bios);
-err_job_pool:
 	mempool_exit(&job_pool);
 err_job_cache:
 	kmem_cache_destroy(job_cache);
@@ -736,7 +749,6 @@ err_chunk_cache:
 
 void diff_area_module_exit(void)
 {
-	destroy_workqueue(job_queue);
 	bioset_exit(&read_bios);
 	mempool_exit(&job_pool);
 	kmem_cache_destroy(job_cache);

@@ -75,6 +75,7 @@ struct diff_copy {
 struct diff_area {
 	struct block_device *bdev; /* origin; pinned by its tracker */
 	struct diff_storage *storage;
+	struct workqueue_struct *job_queue;
 	unsigned int chunk_shift;   /* bytes */
 	unsigned int granule_shift; /* bytes */
 	u64 capacity;		    /* bytes */
@@ -107,7 +108,13 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio);
 /* Kills the image, with the first error only. Any context. */
 void diff_area_fail(struct diff_area *area, int error, const char *what);
 
-/* No new bio comes, the image is closed: waits for jobs and copies. May sleep. */
+/*
+ * The end, in this order. From diff_area_stop() on the image reads EIO, and
+ * what is not stored is dropped: before writes pass uncopied. Any context.
+ * diff_area_drain(), when no new bio comes and the image is closed, waits for
+ * jobs and copies. May sleep.
+ */
+void diff_area_stop(struct diff_area *area);
 void diff_area_drain(struct diff_area *area);
 void diff_area_destroy(struct diff_area *area);
 

@@ -19,6 +19,10 @@
 #include "diff_storage.h"
 #include "params.h"
 
+/* All that are open; diff_storage.link. Nothing is taken inside. */
+static DEFINE_MUTEX(storages_lock);
+static LIST_HEAD(storages);
+
 /* ---- space ---- */
 
 static u64 portion_bytes(void)
@@ -27,28 +31,33 @@ static u64 portion_bytes(void)
 		     PAGE_SIZE);
 }
 
-/* A file grows by a portion, when less than half a portion is free. */
-static int grow_if_short(struct diff_storage *storage)
+/*
+ * A file grows by portions, when less than half a portion is free, or less
+ * than what is needed now.
+ */
+static int grow_if_short(struct diff_storage *storage, unsigned int bytes)
 {
 	u64 portion = portion_bytes();
-	u64 more;
-	int ret;
+	u64 want = max_t(u64, portion / 2, bytes);
+	int ret = 0;
 
-	if (!S_ISREG(file_inode(storage->file)->i_mode) ||
-	    storage->capacity - storage->filled >= portion / 2 ||
-	    storage->capacity >= storage->limit)
+	if (!S_ISREG(file_inode(storage->file)->i_mode))
 		return 0;
-	more = min(portion, storage->limit - storage->capacity);
-	ret = vfs_fallocate(storage->file, 0, storage->capacity, more);
-	if (!ret)
-		storage->capacity += more;
+	while (!ret && storage->capacity - storage->filled < want &&
+	       storage->capacity < storage->limit) {
+		u64 more = min(portion, storage->limit - storage->capacity);
+
+		ret = vfs_fallocate(storage->file, 0, storage->capacity, more);
+		if (!ret)
+			storage->capacity += more;
+	}
 	return ret;
 }
 
 /* Where the next @bytes go; ENOSPC, or why the file did not grow. */
 static int allocate(struct diff_storage *storage, unsigned int bytes, u64 *pos)
 {
-	int ret = grow_if_short(storage);
+	int ret = grow_if_short(storage, bytes);
 
 	if (storage->capacity - storage->filled < bytes)
 		return ret ?: -ENOSPC;
@@ -200,7 +209,37 @@ static int measure(struct diff_storage *storage)
 	if (size > storage->limit)
 		return -ENOSPC;
 	storage->capacity = size;
-	return grow_if_short(storage);
+	return grow_if_short(storage, 0);
+}
+
+/*
+ * O_EXCL claims a block device, but of a file it says nothing: two snapshots
+ * must not write the same one.
+ */
+static int claim(struct diff_storage *storage)
+{
+	struct inode *inode = file_inode(storage->file);
+	struct diff_storage *other;
+	int ret = 0;
+
+	/* What was looked up may not be what was opened. */
+	if (!S_ISREG(inode->i_mode) && !S_ISBLK(inode->i_mode))
+		return -EINVAL;
+	mutex_lock(&storages_lock);
+	list_for_each_entry(other, &storages, link)
+		if (file_inode(other->file) == inode)
+			ret = -EBUSY;
+	if (!ret)
+		list_add(&storage->link, &storages);
+	mutex_unlock(&storages_lock);
+	return ret;
+}
+
+static void unclaim(struct diff_storage *storage)
+{
+	mutex_lock(&storages_lock);
+	list_del(&storage->link);
+	mutex_unlock(&storages_lock);
 }
 
 struct diff_storage *diff_storage_open(const char __user *path,
@@ -229,20 +268,25 @@ struct diff_storage *diff_storage_open(const char __user *path,
 		ret = PTR_ERR(storage->file);
 		goto err_storage;
 	}
+	ret = claim(storage);
+	if (ret)
+		goto err_file;
 	ret = measure(storage);
 	if (ret) {
 		pr_err("difference storage %s: cannot take it with a limit of %llu bytes: %pe\n",
 		       name, storage->limit, ERR_PTR(ret));
-		goto err_file;
+		goto err_claim;
 	}
 	storage->writer = kthread_run(writer_thread, storage, "blksnap_store");
 	if (IS_ERR(storage->writer)) {
 		ret = PTR_ERR(storage->writer);
-		goto err_file;
+		goto err_claim;
 	}
 	kfree(name);
 	return storage;
 
+err_claim:
+	unclaim(storage);
 err_file:
 	filp_close(storage->file, NULL);
 err_storage:
@@ -255,6 +299,7 @@ err_name:
 void diff_storage_close(struct diff_storage *storage)
 {
 	kthread_stop(storage->writer);
+	unclaim(storage);
 	filp_close(storage->file, NULL);
 	kfree(storage);
 }

@@ -16,6 +16,7 @@ struct task_struct;
 
 /**
  * struct diff_storage - an open storage and its queue
+ * @link:     in the list of all
  * @file:     regular file or block device
  * @limit:    bytes that it may take at most
  * @capacity: bytes that may be written now; a file is grown up to @limit
@@ -26,6 +27,7 @@ struct task_struct;
  * @wake:     the writer sleeps here
  */
 struct diff_storage {
+	struct list_head link;
 	struct file *file;
 	u64 limit;
 	u64 capacity;

@@ -14,7 +14,7 @@
 
 #define IO_RESERVE 16
 
-/* Freed with its disk, when the last one closes it. */
+/* Freed with its disk, when the last one closes it, or if never shown. */
 struct image {
 	struct gendisk *disk;
 	struct diff_area *area; /* until image_destroy() */
@@ -124,13 +124,19 @@ const char *image_name(const struct image *image)
 
 void image_destroy(struct image *image)
 {
+	struct gendisk *disk = image->disk;
+	bool shown = image->shown;
+
 	/* Afterwards no new I/O comes in, whoever has it open. */
-	if (image->shown)
-		del_gendisk(image->disk);
+	if (shown)
+		del_gendisk(disk);
 	wait_event(image->idle, !atomic_read(&image->ios));
 	spin_lock_irq(&image->idle.lock);
 	spin_unlock_irq(&image->idle.lock);
-	put_disk(image->disk);
+	/* A disk that was never added does not call free_disk. */
+	put_disk(disk);
+	if (!shown)
+		kfree(image);
 }
 
 int image_module_init(void)

@@ -184,11 +184,9 @@ static int freeze_member(struct snapshot_member *member)
 			continue;
 		}
 		ret = compat_bdev_freeze(part);
-		/*
-		 * Somebody, fsfreeze say, froze it for us: newer kernels count
-		 * that, 6.1 does not. It is theirs to thaw.
-		 */
-		if (ret == -EBUSY) {
+		/* It is frozen, and who did that will thaw it. */
+		if (ret == COMPAT_ALREADY_FROZEN) {
+			sync_blockdev(part);
 			put_device(&part->bd_device);
 			continue;
 		}
@@ -247,20 +245,22 @@ static int drain_device(struct block_device *bdev)
 	unsigned long deadline = jiffies + DRAIN_SECONDS * HZ;
 	struct request_queue *q = bdev_get_queue(bdev);
 
+	bool done;
+
 	if (queue_is_mq(q)) {
-		blk_mq_freeze_queue(q);
+		blk_freeze_queue_start(q);
+		done = blk_mq_freeze_queue_wait_timeout(q, DRAIN_SECONDS * HZ);
 		blk_mq_unfreeze_queue(q);
+	} else {
+		while (!(done = !writes_in_flight(bdev->bd_disk)) &&
+		       time_before(jiffies, deadline))
+			usleep_range(200, 1000);
+	}
+	if (done)
 		return 0;
-	}
-	while (writes_in_flight(bdev->bd_disk)) {
-		if (time_after(jiffies, deadline)) {
-			pr_err("%pg: writes did not end within %d s; no snapshot\n",
-			       bdev, DRAIN_SECONDS);
-			return -ETIMEDOUT;
-		}
-		usleep_range(200, 1000);
-	}
-	return 0;
+	pr_err("%pg: writes did not end within %d s; no snapshot\n", bdev,
+	       DRAIN_SECONDS);
+	return -ETIMEDOUT;
 }
 
 static void flip(struct snapshot *snapshot)
@@ -387,6 +387,9 @@ static void release_member(struct snapshot_member *member)
 	struct diff_area *area = member->area;
 	struct image *image = member->image;
 
+	/* First of all: from here on writes pass uncopied. */
+	if (area)
+		diff_area_stop(area);
 	if (tracker) {
 		mutex_lock(&tracker->lock);
 		WRITE_ONCE(tracker->diff, NULL);

@@ -2,6 +2,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/module.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -141,8 +142,11 @@ static int mark_dirty(struct tracker *tracker,
 				cbt_map_mark_both(&tracker->map,
 						  batch[i].offset,
 						  batch[i].count);
+			/* A range may be all of a large device. */
+			cond_resched();
+			if (fatal_signal_pending(current))
+				return -EINTR;
 		}
-		cond_resched();
 	}
 	return 0;
 }

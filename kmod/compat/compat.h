@@ -46,11 +46,25 @@ static __always_inline void compat_ftrace_set_ip(struct ftrace_regs *fregs,
 #endif
 }
 
-/* Freezes the file system on the device, if there is one; nests. May sleep. */
+/*
+ * Freezes the file system on the device, if there is one. May sleep. Where
+ * somebody (fsfreeze, say) has frozen it already, newer kernels count that;
+ * before 6.8 it is EBUSY, also while somebody is still at it: so try for a
+ * while, and then say COMPAT_ALREADY_FROZEN.
+ */
+#define COMPAT_ALREADY_FROZEN 1
 static inline int compat_bdev_freeze(struct block_device *bdev)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
-	return freeze_bdev(bdev);
+	unsigned int tries = 0;
+	int ret;
+
+	while ((ret = freeze_bdev(bdev)) == -EBUSY) {
+		if (tries++ == 5)
+			return COMPAT_ALREADY_FROZEN;
+		schedule_timeout_uninterruptible(HZ / 10);
+	}
+	return ret;
 #else
 	return bdev_freeze(bdev);
 #endif
