@@ -42,7 +42,7 @@ class DeviceExport : public Export {
 
   const std::string& name() const override { return name_; }
 
-  // A sentence without a comma, a comma, and KEY=VALUE words (export.h):
+  // As export.h says:
   //   snapshot of /dev/vdb, checkpoint=GEN.8 granularity=65536 snapshot=UUID
   //   changes of /dev/vdb since GEN.7, checkpoint=GEN.8 since=GEN.7 ...
   //   file disk.raw

@@ -61,9 +61,11 @@ class Export {
 
   virtual const std::string& name() const = 0;
 
-  // For people, and for `blksnap pull`: space separated words KEY=VALUE after
-  // a sentence and a comma, among them checkpoint=GENERATION.N where the
-  // export shows one instant (see describe() in export/device_export.h).
+  // For people, and for `blksnap pull`: a sentence without a comma; then, if
+  // there is anything to add, ", " and words KEY=VALUE with a space between:
+  //   snapshot of /dev/vdb, checkpoint=GENERATION.8 granularity=65536 ...
+  // Among them checkpoint=GENERATION.N where the export shows one instant of
+  // a tracked device. Unknown keys are to be passed over.
   virtual std::string description() const = 0;
 
   virtual std::uint64_t size() const = 0;

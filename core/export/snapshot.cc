@@ -16,9 +16,21 @@
 namespace blksnap::exports {
 namespace {
 
-Result<void> check_alive(const kernel::Filter& filter) {
+// Does the kernel still stand by the image that `map`, if there is one, was
+// read for? An adopted snapshot can be destroyed, and the device taken again,
+// under us: its image then has the same name, but the numbers have moved on.
+Result<void> check_alive(const kernel::Filter& filter,
+                         const cbt::ChangeMap* map) {
   const auto info = filter.snapshot_info();
   if (!info) return Error{EIO, info.error().message};
+  if (map) {
+    const auto now = filter.cbt_info();
+    if (!now) return Error{EIO, now.error().message};
+    if (map->taken() != cbt::Checkpoint{now->generation, now->changes_number}) {
+      return refuse(EIO, "the snapshot of " + filter.device() +
+                             " is gone: the device was taken again");
+    }
+  }
   if (info->error_code == 0) return {};
   Error error = fail(std::abs(info->error_code),
                      "the snapshot of " + filter.device() + " is corrupted");
@@ -65,7 +77,8 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
   device.snapshot = to_string(id);
   device.map = map_for(*filter, (*file)->size());
   device.image = image::make_snapshot_image(
-      std::move(*file), [filter] { return check_alive(*filter); });
+      std::move(*file),
+      [filter, map = device.map] { return check_alive(*filter, map.get()); });
   return device;
 }
 

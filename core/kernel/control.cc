@@ -64,7 +64,9 @@ Result<Uuid> Control::create(const std::string& diff,
         {{EINVAL,
           "the storage must be a file, a directory or a block device, "
           "and have a limit of a sector at least"},
-         {ENOSPC, "the limit does not fit the size of the storage"},
+         {ENOSPC,
+          "the storage is larger than the limit, or its file system has no "
+          "room"},
          {EBUSY, "the storage is in use"}});
   }
   return from_kernel(raw.id);
@@ -85,9 +87,9 @@ Result<void> Control::destroy(const Uuid& id) const {
   const int code =
       system_->ioctl(fd_.get(), BLKSNAP_IOCTL_SNAPSHOT_DESTROY, &raw);
   if (code == 0) return {};
-  return ioctl_error(
-      code, "destroy snapshot " + to_string(id), "SNAPSHOT_DESTROY",
-      {{ENODEV, "there is no such snapshot"}, {EBUSY, "an image is open"}});
+  return ioctl_error(code, "destroy snapshot " + to_string(id),
+                     "SNAPSHOT_DESTROY",
+                     {{ENODEV, "there is no such snapshot"}});
 }
 
 Result<std::vector<Uuid>> Control::collect() const {

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -14,9 +13,6 @@
 
 namespace blksnap::kernel {
 namespace {
-
-constexpr auto kDestroyPatience = std::chrono::seconds(2);
-constexpr auto kDestroyPause = std::chrono::milliseconds(50);
 
 std::string first_line(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -96,19 +92,10 @@ HeldSnapshot::HeldSnapshot(HeldSnapshot&& other) noexcept
 
 HeldSnapshot::~HeldSnapshot() {
   if (!held_) return;
-  // Whoever looks at new block devices (udev) may have an image open yet.
-  const auto deadline = std::chrono::steady_clock::now() + kDestroyPatience;
-  for (;;) {
-    const auto destroyed = control_.destroy(id_);
-    if (destroyed) return;
-    if (destroyed.error().code != EBUSY ||
-        std::chrono::steady_clock::now() >= deadline) {
-      logger().error("{}; it is left behind: blksnap snapshot_destroy --id={}",
-                     destroyed.error().message, to_string(id_));
-      return;
-    }
-    std::this_thread::sleep_for(kDestroyPause);
-  }
+  const auto destroyed = control_.destroy(id_);
+  if (destroyed) return;
+  logger().error("{}; it is left behind: blksnap snapshot_destroy --id={}",
+                 destroyed.error().message, to_string(id_));
 }
 
 Result<std::vector<Filter>> find_devices(const Control& control, const Uuid& id,

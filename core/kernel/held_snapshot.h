@@ -26,8 +26,8 @@ class HeldSnapshot {
   HeldSnapshot(HeldSnapshot&& other) noexcept;
   HeldSnapshot& operator=(HeldSnapshot&&) = delete;
 
-  // Blocks up to two seconds for images that are still open; if they stay so,
-  // logs that the snapshot is left behind.
+  // Images that somebody still has open read EIO from then on. Logs it if the
+  // snapshot cannot be destroyed, and leaves it behind.
   ~HeldSnapshot();
 
   const Uuid& id() const { return id_; }

@@ -31,8 +31,8 @@ exports::BlockLimits advertised_sizes(const exports::Export& served) {
       sizes.minimum = static_cast<std::uint32_t>(divides);
   }
   sizes.maximum = std::min(sizes.maximum, kMaxPayload);
-  sizes.preferred = std::clamp(sizes.preferred, std::max(sizes.minimum, 512u),
-                               sizes.maximum);
+  sizes.preferred =
+      std::clamp(sizes.preferred, std::max(sizes.minimum, 512u), sizes.maximum);
   return sizes;
 }
 

@@ -26,8 +26,8 @@ using U16 = boost::endian::big_uint16_buf_t;
 using U32 = boost::endian::big_uint32_buf_t;
 using U64 = boost::endian::big_uint64_buf_t;
 
-struct Greeting {  // "Newstyle negotiation", server first
-  U64 magic;       // NBDMAGIC
+struct Greeting {    // "Newstyle negotiation", server first
+  U64 magic;         // NBDMAGIC
   U64 option_magic;  // IHAVEOPT
   U16 flags;
 };
@@ -128,8 +128,8 @@ std::optional<Request> decode_request(
 void append(Bytes& out, const void* bytes, std::size_t count);
 void append(Bytes& out, std::string_view text);
 template <class Wire>
-  requires std::is_trivially_copyable_v<Wire> && (alignof(Wire) == 1)
-void append(Bytes& out, const Wire& structure) {
+requires std::is_trivially_copyable_v<Wire> &&
+    (alignof(Wire) == 1) void append(Bytes& out, const Wire& structure) {
   append(out, &structure, sizeof structure);
 }
 
@@ -142,8 +142,7 @@ void append_option_error(Bytes& out, std::uint32_t option, OptionReply type,
                          std::string_view message);
 
 // Headers of the transmission phase; data or payload follows.
-void append_simple_reply(Bytes& out, std::uint64_t cookie,
-                         std::uint32_t error);
+void append_simple_reply(Bytes& out, std::uint64_t cookie, std::uint32_t error);
 void append_chunk(Bytes& out, std::uint64_t cookie, std::uint16_t flags,
                   ReplyType type, std::size_t length);
 

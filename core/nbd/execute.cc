@@ -38,7 +38,9 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
       result = served.zero(range, !(request.flags & NBD_CMD_FLAG_NO_HOLE),
                            (request.flags & NBD_CMD_FLAG_FAST_ZERO) != 0, fua);
       break;
-    case NBD_CMD_TRIM: result = served.trim(range, fua); break;
+    case NBD_CMD_TRIM:
+      result = served.trim(range, fua);
+      break;
     case NBD_CMD_FLUSH:
       // Clients flush read-only exports too; there is nothing to flush.
       if (served.writable()) result = served.flush();

@@ -45,8 +45,12 @@ void Handshake::feed(std::span<const std::byte> in, Bytes& out) {
   assert(state_ == State::kNegotiating);
   assert(in.size() == wanted_);
   switch (step_) {
-    case Step::kFlags: take_flags(in); break;
-    case Step::kHeader: take_header(in, out); break;
+    case Step::kFlags:
+      take_flags(in);
+      break;
+    case Step::kHeader:
+      take_header(in, out);
+      break;
     case Step::kData:
       next_option();
       take_option(in, out);
@@ -104,8 +108,9 @@ void Handshake::take_header(std::span<const std::byte> in, Bytes& out) {
 
   // Plain newstyle knows this one option, and no way to refuse others.
   if (!fixed_ && option_ != NBD_OPT_EXPORT_NAME)
-    return close("an option other than NBD_OPT_EXPORT_NAME without "
-                 "NBD_FLAG_C_FIXED_NEWSTYLE");
+    return close(
+        "an option other than NBD_OPT_EXPORT_NAME without "
+        "NBD_FLAG_C_FIXED_NEWSTYLE");
   if (length > kMaxPayload) return close("absurdly long option data");
   if (length > kMaxOptionData) {
     if (option_ == NBD_OPT_EXPORT_NAME)
@@ -120,19 +125,24 @@ void Handshake::take_header(std::span<const std::byte> in, Bytes& out) {
 
 void Handshake::take_option(std::span<const std::byte> data, Bytes& out) {
   switch (option_) {
-    case NBD_OPT_EXPORT_NAME: return export_name(data, out);
+    case NBD_OPT_EXPORT_NAME:
+      return export_name(data, out);
     case NBD_OPT_ABORT:
       append_option_reply(out, option_, NBD_REP_ACK);
       return close({});
-    case NBD_OPT_LIST: return list(data, out);
+    case NBD_OPT_LIST:
+      return list(data, out);
     case NBD_OPT_INFO:
-    case NBD_OPT_GO: return info_or_go(data, out);
-    case NBD_OPT_STRUCTURED_REPLY: return structured_reply(data, out);
+    case NBD_OPT_GO:
+      return info_or_go(data, out);
+    case NBD_OPT_STRUCTURED_REPLY:
+      return structured_reply(data, out);
     case NBD_OPT_LIST_META_CONTEXT:
-    case NBD_OPT_SET_META_CONTEXT: return list_or_set_context(data, out);
+    case NBD_OPT_SET_META_CONTEXT:
+      return list_or_set_context(data, out);
     default:
-      return refuse(NBD_REP_ERR_UNSUP, "this server does not support the option",
-                    out);
+      return refuse(NBD_REP_ERR_UNSUP,
+                    "this server does not support the option", out);
   }
 }
 
@@ -158,9 +168,9 @@ void Handshake::export_name(std::span<const std::byte> data, Bytes& out) {
   // There is no way to say no but this one.
   if (!found) return close(found.error().message);
   agree_on(name, std::move(found.value()));
-  append(out, wire::ExportNameReply{
-                  .size = wire::U64(agreement_.served->size()),
-                  .flags = wire::U16(agreement_.flags)});
+  append(out,
+         wire::ExportNameReply{.size = wire::U64(agreement_.served->size()),
+                               .flags = wire::U16(agreement_.flags)});
   if (!no_zeroes_) out.resize(out.size() + 124);
 }
 
@@ -195,8 +205,7 @@ void Handshake::info_or_go(std::span<const std::byte> data, Bytes& out) {
   }
 
   auto found = catalogue_.find(name);
-  if (!found)
-    return refuse(NBD_REP_ERR_UNKNOWN, found.error().message, out);
+  if (!found) return refuse(NBD_REP_ERR_UNKNOWN, found.error().message, out);
   const auto& served = *found.value();
 
   append_option_reply(out, option_, NBD_REP_INFO, sizeof(wire::InfoExport));
@@ -225,8 +234,8 @@ void Handshake::info_or_go(std::span<const std::byte> data, Bytes& out) {
 
 void Handshake::structured_reply(std::span<const std::byte> data, Bytes& out) {
   if (!data.empty())
-    return refuse(NBD_REP_ERR_INVALID,
-                  "NBD_OPT_STRUCTURED_REPLY takes no data", out);
+    return refuse(NBD_REP_ERR_INVALID, "NBD_OPT_STRUCTURED_REPLY takes no data",
+                  out);
   agreement_.structured = true;
   append_option_reply(out, option_, NBD_REP_ACK);
 }
@@ -244,11 +253,9 @@ void Handshake::list_or_set_context(std::span<const std::byte> data,
     return refuse(NBD_REP_ERR_INVALID,
                   "metadata contexts need NBD_OPT_STRUCTURED_REPLY first", out);
   const auto asked = parse_meta_context(data);
-  if (!asked)
-    return refuse(NBD_REP_ERR_INVALID, "malformed option data", out);
+  if (!asked) return refuse(NBD_REP_ERR_INVALID, "malformed option data", out);
   auto found = catalogue_.find(asked->export_name);
-  if (!found)
-    return refuse(NBD_REP_ERR_UNKNOWN, found.error().message, out);
+  if (!found) return refuse(NBD_REP_ERR_UNKNOWN, found.error().message, out);
 
   const auto reply = [&](std::uint32_t id, std::string_view name) {
     append_option_reply(out, option_, NBD_REP_META_CONTEXT,

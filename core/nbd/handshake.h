@@ -5,7 +5,8 @@
 // has left kNegotiating. A hostile stream cannot get more out of it than
 // replies of bounded size: every length is checked before it is believed.
 //
-//   flags ---> option header ---> option data ---> (answer) --+--> kTransmission
+//   flags ---> option header ---> option data ---> (answer) --+-->
+//   kTransmission
 //                 ^    |  \                          |        +--> kClosed
 //                 |    |   `-> skip what is too long |
 //                 `----+--------------<--------------'
@@ -75,19 +76,18 @@ class Handshake {
   void structured_reply(std::span<const std::byte> data, Bytes& out);
   void list_or_set_context(std::span<const std::byte> data, Bytes& out);
 
-  void agree_on(std::string_view name,
-                std::shared_ptr<exports::Export> served);
+  void agree_on(std::string_view name, std::shared_ptr<exports::Export> served);
 
   const exports::Catalogue& catalogue_;
   State state_ = State::kNegotiating;
   Step step_ = Step::kFlags;
   std::size_t wanted_ = sizeof(wire::U32);
-  std::uint32_t option_ = 0;       // the one being received
-  std::uint32_t skip_left_ = 0;    // bytes of its data still to skip
+  std::uint32_t option_ = 0;     // the one being received
+  std::uint32_t skip_left_ = 0;  // bytes of its data still to skip
   std::string reason_;
 
-  bool fixed_ = false;      // NBD_FLAG_C_FIXED_NEWSTYLE
-  bool no_zeroes_ = false;  // NBD_FLAG_C_NO_ZEROES
+  bool fixed_ = false;          // NBD_FLAG_C_FIXED_NEWSTYLE
+  bool no_zeroes_ = false;      // NBD_FLAG_C_NO_ZEROES
   std::string context_export_;  // the name in the last SET_META_CONTEXT
   Agreement agreement_;
 };

@@ -30,10 +30,10 @@ UniqueFd stream_socket(int family) {
 // tells a stale file from a live one.
 bool someone_listens(const sockaddr_un& address) {
   const UniqueFd probe = stream_socket(AF_UNIX);
-  return probe && (::connect(probe.get(),
-                             reinterpret_cast<const sockaddr*>(&address),
-                             sizeof address) == 0 ||
-                   errno == EAGAIN);
+  return probe &&
+         (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
+                    sizeof address) == 0 ||
+          errno == EAGAIN);
 }
 
 std::string percent_encoded(const std::string& path) {
@@ -124,8 +124,8 @@ Result<ListeningSocket> listen_unix(const std::string& path) {
   std::error_code ignored;
   std::string absolute = std::filesystem::absolute(path, ignored).string();
   if (absolute.empty()) absolute = path;
-  ListeningSocket result(std::move(fd), "nbd+unix:///?socket=" +
-                                            percent_encoded(absolute));
+  ListeningSocket result(std::move(fd),
+                         "nbd+unix:///?socket=" + percent_encoded(absolute));
   if (struct stat made; ::lstat(path.c_str(), &made) == 0) {
     result.path_ = std::move(absolute);
     result.device_ = made.st_dev;

@@ -39,7 +39,8 @@ std::vector<std::string> list_contexts(const exports::Export& served,
 
 // Contexts of exactly the names asked for, in that order and each name once:
 // clients repeat names, and count extents twice if they get two chunks.
-// Unknown names, wildcards among them, select nothing. nullopt: above kMaxContexts.
+// Unknown names, wildcards among them, select nothing. nullopt: above
+// kMaxContexts.
 std::optional<std::vector<SelectedContext>> select_contexts(
     const exports::Export& served, std::span<const std::string_view> asked);
 

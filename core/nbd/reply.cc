@@ -8,8 +8,7 @@
 
 namespace blksnap::nbd {
 
-Reply error_reply(const Request& request, bool structured,
-                  const Error& error) {
+Reply error_reply(const Request& request, bool structured, const Error& error) {
   Reply reply;
   const std::uint32_t value = nbd_error(error.code, request);
   if (!structured) {
@@ -19,12 +18,11 @@ Reply error_reply(const Request& request, bool structured,
   const std::string_view message =
       std::string_view(error.message).substr(0, kMaxString);
   append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
-               NBD_REPLY_TYPE_ERROR,
-               sizeof(wire::ErrorChunk) + message.size());
-  append(reply.head, wire::ErrorChunk{.error = wire::U32(value),
-                                      .message_length =
-                                          wire::U16(static_cast<std::uint16_t>(
-                                              message.size()))});
+               NBD_REPLY_TYPE_ERROR, sizeof(wire::ErrorChunk) + message.size());
+  append(reply.head,
+         wire::ErrorChunk{.error = wire::U32(value),
+                          .message_length = wire::U16(
+                              static_cast<std::uint16_t>(message.size()))});
   append(reply.head, message);
   return reply;
 }

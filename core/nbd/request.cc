@@ -21,11 +21,13 @@ std::uint16_t allowed_flags(std::uint16_t type, std::uint16_t advertised) {
     case NBD_CMD_WRITE_ZEROES:
       if (advertised & NBD_FLAG_SEND_WRITE_ZEROES)
         flags |= NBD_CMD_FLAG_NO_HOLE;
-      if (advertised & NBD_FLAG_SEND_FAST_ZERO)
-        flags |= NBD_CMD_FLAG_FAST_ZERO;
+      if (advertised & NBD_FLAG_SEND_FAST_ZERO) flags |= NBD_CMD_FLAG_FAST_ZERO;
       break;
-    case NBD_CMD_BLOCK_STATUS: flags |= NBD_CMD_FLAG_REQ_ONE; break;
-    default: break;
+    case NBD_CMD_BLOCK_STATUS:
+      flags |= NBD_CMD_FLAG_REQ_ONE;
+      break;
+    default:
+      break;
   }
   return flags;
 }
@@ -37,8 +39,10 @@ bool known(std::uint16_t type) {
     case NBD_CMD_FLUSH:
     case NBD_CMD_TRIM:
     case NBD_CMD_WRITE_ZEROES:
-    case NBD_CMD_BLOCK_STATUS: return true;
-    default: return false;
+    case NBD_CMD_BLOCK_STATUS:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -58,8 +62,7 @@ std::uint32_t payload_length(const Request& request) {
   return request.type == NBD_CMD_WRITE ? request.length : 0;
 }
 
-Result<void> check_request(const Request& request,
-                           const Agreement& agreement) {
+Result<void> check_request(const Request& request, const Agreement& agreement) {
   const std::uint16_t type = request.type;
   if (!known(type))
     return refuse(EINVAL, "unknown command " + std::to_string(type));
@@ -80,9 +83,9 @@ Result<void> check_request(const Request& request,
   const std::uint64_t size = agreement.served->size();
   if (!ByteRange::within(request.offset, request.length, size)) {
     const bool grows = type == NBD_CMD_WRITE || type == NBD_CMD_WRITE_ZEROES;
-    return refuse(grows ? ENOSPC : EINVAL,
-                  text_of(request) + ": beyond the export's end at " +
-                      std::to_string(size));
+    return refuse(grows ? ENOSPC : EINVAL, text_of(request) +
+                                               ": beyond the export's end at " +
+                                               std::to_string(size));
   }
   if (agreement.sizes_agreed &&
       ((request.offset | request.length) & (agreement.sizes.minimum - 1)) != 0)

@@ -160,7 +160,8 @@ asio::awaitable<void> Server::Impl::accept_from(
       co_await pause.async_wait(kResult);
       continue;
     }
-    while (acceptor.is_open() && sessions().size() >= options_.max_connections) {
+    while (acceptor.is_open() &&
+           sessions().size() >= options_.max_connections) {
       logger().warn("a client waits: {} connections are the limit",
                     options_.max_connections);
       co_await slot_free_.async_wait(kResult);
@@ -264,7 +265,11 @@ void Server::add_listener(ListeningSocket listener) {
 Result<void> Server::serve(UniqueFd connected, std::string peer) {
   return impl_->serve(std::move(connected), std::move(peer));
 }
-void Server::start(unsigned threads) { impl_->start(threads); }
-void Server::stop() { impl_->stop(); }
+void Server::start(unsigned threads) {
+  impl_->start(threads);
+}
+void Server::stop() {
+  impl_->stop();
+}
 
 }  // namespace blksnap::nbd

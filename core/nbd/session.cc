@@ -30,10 +30,6 @@ constexpr std::size_t kInputSize = 4096;
 // Replies that one write gathers at most; two buffers each, and Asio hands 64
 // to the kernel at a time.
 constexpr std::size_t kBatch = 16;
-// With this much data ready to be sent the client has enough to do, and no
-// further request is begun. More would not be faster but slower: data is sent
-// from the CPU's cache only while buffers are few and used again soon.
-constexpr std::size_t kUnsent = std::size_t{1} << 20;
 
 }  // namespace
 
@@ -55,8 +51,8 @@ Session::Session(Socket socket, const exports::Catalogue& catalogue,
 
 void Session::start() {
   asio::co_spawn(
-      socket_.get_executor(), [self = shared_from_this()] { return self->run(); },
-      asio::detached);
+      socket_.get_executor(),
+      [self = shared_from_this()] { return self->run(); }, asio::detached);
 }
 
 void Session::stop() {
@@ -159,8 +155,7 @@ asio::awaitable<bool> Session::take(const Request& request) {
   const std::size_t cost = allowed ? cost_of(request) : 0;
   while (requests_in_flight_ != 0 &&
          (requests_in_flight_ >= options_.requests_in_flight ||
-          bytes_in_flight_ + cost > options_.bytes_in_flight ||
-          unsent_bytes_ >= kUnsent))
+          bytes_in_flight_ + cost > options_.bytes_in_flight))
     co_await reply_sent();
 
   if (!allowed) {
@@ -201,16 +196,15 @@ void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
                         request, cost, buffer = std::move(buffer)]() mutable {
     Reply reply = execute(request, *agreement, std::move(buffer));
     Session& session = *self;
-    asio::post(session.socket_.get_executor(),
-               [self = std::move(self), cost,
-                reply = std::move(reply)]() mutable {
-                 self->answer(std::move(reply), cost);
-               });
+    asio::post(
+        session.socket_.get_executor(),
+        [self = std::move(self), cost, reply = std::move(reply)]() mutable {
+          self->answer(std::move(reply), cost);
+        });
   });
 }
 
 void Session::answer(Reply reply, std::size_t cost) {
-  unsent_bytes_ += reply.data.span().size();
   queue_.push_back({std::move(reply), cost});
   if (sending_) return;
   sending_ = true;
@@ -224,8 +218,7 @@ asio::awaitable<void> Session::send_queue() {
   const auto self = shared_from_this();
   while (!queue_.empty()) {
     while (!queue_.empty() && batch_.size() < kBatch) {
-      const Reply& reply =
-          batch_.emplace_back(std::move(queue_.front())).reply;
+      const Reply& reply = batch_.emplace_back(std::move(queue_.front())).reply;
       queue_.pop_front();
       gather_.push_back(asio::buffer(reply.head));
       if (const auto data = reply.data.span(); !data.empty())
@@ -250,7 +243,6 @@ void Session::settle() {
   for (Outgoing& sent : batch_) {
     --requests_in_flight_;
     bytes_in_flight_ -= sent.cost;
-    unsent_bytes_ -= sent.reply.data.span().size();
     buffers_.put(std::move(sent.reply.data));
   }
   batch_.clear();

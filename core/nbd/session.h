@@ -27,8 +27,8 @@ namespace blksnap::nbd {
 // request goes to a worker thread, which may block; its reply comes back to a
 // queue that a second, short-lived coroutine sends off. So requests are read
 // and done while replies wait, replies go out in the order in which they are
-// done, and each is whole. The reader stops while too much is in flight or
-// ready to be sent, and the socket's own flow control then stops the client.
+// done, and each is whole. The reader stops while too much is in flight, and
+// the socket's own flow control then stops the client.
 //
 // Threads: all members belong to the strand that the socket's executor is.
 // Workers see the agreement, which is immutable, and what they are handed.
@@ -94,17 +94,17 @@ class Session : public std::enable_shared_from_this<Session> {
   bool stopping_ = false;
   bool broken_ = false;  // nothing can be sent any more
 
-  std::vector<std::byte> input_;  // bytes read ahead: [input_begin_, input_end_)
+  std::vector<std::byte>
+      input_;  // bytes read ahead: [input_begin_, input_end_)
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
 
   std::size_t requests_in_flight_ = 0;
   std::size_t bytes_in_flight_ = 0;
-  std::size_t unsent_bytes_ = 0;  // of data in queue_ and batch_
   BufferPool buffers_;
   std::deque<Outgoing> queue_;
-  bool sending_ = false;           // a send_queue() is running
-  std::vector<Outgoing> batch_;    // what it is sending
+  bool sending_ = false;                           // a send_queue() is running
+  std::vector<Outgoing> batch_;                    // what it is sending
   std::vector<boost::asio::const_buffer> gather_;  // the bytes of batch_
   // Never expires: cancelling it wakes the reader, the only one to wait.
   boost::asio::steady_timer settled_;

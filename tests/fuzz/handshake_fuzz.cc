@@ -24,9 +24,9 @@ FakeCatalogue& catalogue() {
     auto served = std::make_shared<FakeExport>("x", 1 << 16);
     served->read_write = true;
     served->listed = {
-        std::make_shared<FakeContext>(
-            "base:allocation",
-            std::vector<FakeContext::Piece>{{4096, 0}, {5000, 3}, {1 << 16, 0}}),
+        std::make_shared<FakeContext>("base:allocation",
+                                      std::vector<FakeContext::Piece>{
+                                          {4096, 0}, {5000, 3}, {1 << 16, 0}}),
         std::make_shared<FakeContext>(
             "qemu:dirty-bitmap:a",
             std::vector<FakeContext::Piece>{{4096, 1}, {1 << 16, 0}})};

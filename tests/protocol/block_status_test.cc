@@ -88,8 +88,8 @@ TEST_CASE("2^20-1 extents are the most in a chunk") {
 
 TEST_CASE("the longest request of 32 bits is one extent") {
   const SelectedContext contexts[] = {selected(1, {{1ull << 40, 0}})};
-  const auto status = block_status(contexts, {1 << 20, 0xffffffff},
-                                   kMaxExtents);
+  const auto status =
+      block_status(contexts, {1 << 20, 0xffffffff}, kMaxExtents);
   REQUIRE(status.has_value());
   CHECK(status->at(0).extents == Extents{{0xffffffff, 0}});
   const Reply reply = status_reply({.length = 0xffffffff}, *status);
@@ -119,11 +119,11 @@ TEST_CASE("a chunk for each context, the last one done") {
   const Reply reply =
       status_reply({.type = NBD_CMD_BLOCK_STATUS, .cookie = 9, .length = 4096},
                    {{1, {{512, 0}, {3584, 3}}}, {2, {{4096, 1}}}});
-  CHECK(reply.head ==
-        be<4>(0x668e33ef) + be<2>(0) + be<2>(5) + be<8>(9) + be<4>(20) +
-            be<4>(1) + be<4>(512) + be<4>(0) + be<4>(3584) + be<4>(3) +
-            be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(9) + be<4>(12) +
-            be<4>(2) + be<4>(4096) + be<4>(1));
+  CHECK(reply.head == be<4>(0x668e33ef) + be<2>(0) + be<2>(5) + be<8>(9) +
+                          be<4>(20) + be<4>(1) + be<4>(512) + be<4>(0) +
+                          be<4>(3584) + be<4>(3) + be<4>(0x668e33ef) +
+                          be<2>(1) + be<2>(5) + be<8>(9) + be<4>(12) +
+                          be<4>(2) + be<4>(4096) + be<4>(1));
 }
 
 }  // namespace

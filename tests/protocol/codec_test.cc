@@ -55,8 +55,8 @@ TEST_CASE("reply headers") {
   out.clear();
   append_chunk(out, 0xabcd, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS,
                12);
-  CHECK(out == be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0xabcd) +
-                   be<4>(12));
+  CHECK(out ==
+        be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0xabcd) + be<4>(12));
 }
 
 TEST_CASE("option data is never read past its end") {

@@ -33,8 +33,7 @@ struct Setup {
 };
 
 Bytes chunk(int type, std::size_t length) {
-  return be<4>(0x668e33ef) + be<2>(1) + be<2>(type) + be<8>(77) +
-         be<4>(length);
+  return be<4>(0x668e33ef) + be<2>(1) + be<2>(type) + be<8>(77) + be<4>(length);
 }
 Bytes simple(int error) {
   return be<4>(0x67446698) + be<4>(error) + be<8>(77);

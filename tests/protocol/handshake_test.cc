@@ -99,9 +99,8 @@ class Client {
     return result;
   }
 
-  std::shared_ptr<FakeContext> allocation =
-      std::make_shared<FakeContext>("base:allocation",
-                                    std::vector<FakeContext::Piece>{});
+  std::shared_ptr<FakeContext> allocation = std::make_shared<FakeContext>(
+      "base:allocation", std::vector<FakeContext::Piece>{});
   std::shared_ptr<FakeContext> dirty = std::make_shared<FakeContext>(
       "qemu:dirty-bitmap:g.7", std::vector<FakeContext::Piece>{});
   std::shared_ptr<FakeContext> alias = std::make_shared<FakeContext>(
@@ -317,8 +316,9 @@ TEST_CASE("LIST_META_CONTEXT") {
   // One that is not listed, but can be selected.
   CHECK(client.contexts(9, "vda", {"qemu:dirty-bitmap:g.6"}) ==
         Names{"0 qemu:dirty-bitmap:g.6"});
-  CHECK(client.contexts(9, "vda", {"qemu:dirty-bitmap:g.5", "x-y:", "nonsense",
-                                   ""}) == Names{});
+  CHECK(client.contexts(9, "vda",
+                        {"qemu:dirty-bitmap:g.5", "x-y:", "nonsense", ""}) ==
+        Names{});
   CHECK(client.contexts(9, "vdz", {}) == Names{"error 6"});
 }
 
@@ -326,8 +326,8 @@ TEST_CASE("SET_META_CONTEXT selects exact names, in order, once") {
   Client client;
   client.ask(8);
   CHECK(client.contexts(10, "vda",
-                        {"qemu:dirty-bitmap:g.6", "base:allocation",
-                         "x-y:z", "qemu:dirty-bitmap:g.6", "base:allocation"}) ==
+                        {"qemu:dirty-bitmap:g.6", "base:allocation", "x-y:z",
+                         "qemu:dirty-bitmap:g.6", "base:allocation"}) ==
         Names{"1 qemu:dirty-bitmap:g.6", "2 base:allocation"});
   client.ask(7, go("vda"));
   const Agreement agreement = client.machine.take_agreement();
@@ -355,7 +355,9 @@ TEST_CASE("SET_META_CONTEXT replaces the former selection") {
     client.contexts(10, "vda", {"qemu:dirty-bitmap:g.7", "base:allocation"});
     left = 2;
   }
-  SUBCASE("by none") { client.contexts(10, "vda", {}); }
+  SUBCASE("by none") {
+    client.contexts(10, "vda", {});
+  }
   SUBCASE("by a failure") {
     CHECK(client.outcome(10, counted("vda") + be<4>(1)) == kInvalid);
   }
@@ -411,8 +413,8 @@ TEST_CASE("metadata queries that lie about counts and lengths") {
           kInvalid);
     CHECK(client.outcome(option, name + be<4>(1) + be<4>(6) + text("base:")) ==
           kInvalid);
-    CHECK(client.outcome(option, name + be<4>(1) +
-                                     counted(std::string(4097, 'x'))) ==
+    CHECK(client.outcome(option,
+                         name + be<4>(1) + counted(std::string(4097, 'x'))) ==
           kInvalid);
     CHECK(client.outcome(option, counted(std::string(4097, 'x')) + be<4>(0)) ==
           kInvalid);

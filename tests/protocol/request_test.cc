@@ -62,9 +62,8 @@ TEST_CASE("no length is 0") {
   Rules rules;
   rules.served->read_write = true;
   rules.settle();
-  for (const std::uint16_t type :
-       {NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES,
-        NBD_CMD_BLOCK_STATUS})
+  for (const std::uint16_t type : {NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_TRIM,
+                                   NBD_CMD_WRITE_ZEROES, NBD_CMD_BLOCK_STATUS})
     CHECK(rules.ask(type, 0, 0) == NBD_EINVAL);
 }
 
@@ -88,8 +87,7 @@ TEST_CASE("flags belong to their command and to what was advertised") {
   CHECK(rules.ask(NBD_CMD_READ, 0, 512, NBD_CMD_FLAG_FUA) == NBD_EINVAL);
   CHECK(rules.ask(NBD_CMD_READ, 0, 512, 0x8000) == NBD_EINVAL);
   CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, NBD_CMD_FLAG_REQ_ONE) == 0);
-  CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, NBD_CMD_FLAG_DF) ==
-        NBD_EINVAL);
+  CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, NBD_CMD_FLAG_DF) == NBD_EINVAL);
   rules.served->read_write = true;
   rules.settle();
   // FUA is advertised now, and so allowed everywhere.

@@ -26,6 +26,7 @@ class Gate {
  public:
   void pass() {
     std::unique_lock lock(mutex_);
+    ++came_;
     most_ = std::max(most_, ++waiting_);
     changed_.notify_all();
     changed_.wait(lock, [this] { return open_; });
@@ -40,6 +41,11 @@ class Gate {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, 20s, [&] { return waiting_ >= waiting; });
   }
+  std::size_t came() {
+    const std::lock_guard lock(mutex_);
+    return came_;
+  }
+  // At the same time.
   std::size_t most() {
     const std::lock_guard lock(mutex_);
     return most_;
@@ -50,6 +56,7 @@ class Gate {
   std::condition_variable changed_;
   bool open_ = false;
   std::size_t waiting_ = 0;
+  std::size_t came_ = 0;
   std::size_t most_ = 0;
 };
 
@@ -143,7 +150,8 @@ TEST_CASE_FIXTURE(Fixture, "many requests on several connections") {
       while (to_send != 0 || !open.empty()) {
         if (to_send != 0 && open.size() < 32) {
           const std::uint64_t offset = random() % ((1 << 20) - 1);
-          const auto most = std::min<std::uint64_t>((1 << 20) - offset, 200'000);
+          const auto most =
+              std::min<std::uint64_t>((1 << 20) - offset, 200'000);
           const auto length = static_cast<std::uint32_t>(random() % most + 1);
           open[++cookie] = {offset, length};
           one.ask(NBD_CMD_READ, cookie, offset, length);
@@ -243,9 +251,7 @@ TEST_CASE_FIXTURE(Fixture, "clients that vanish leave nothing behind") {
     SocketClient half = client();
     half.send(be<4>(0x25609513));
   }
-  {
-    SocketClient silent = plain_client();
-  }
+  { SocketClient silent = plain_client(); }
   gate.open();
   check_another_client();
   server().stop();
@@ -270,12 +276,28 @@ TEST_CASE_FIXTURE(Fixture, "stop() lets requests in flight finish") {
   server().stop();  // again, for nothing
 }
 
-TEST_CASE_FIXTURE(Fixture, "stop() does not wait for clients that do not read") {
+TEST_CASE_FIXTURE(Fixture,
+                  "stop() does not wait for clients that do not read") {
   options.stop_timeout = 100ms;
   SocketClient one = client();
   for (int i = 0; i < 10; ++i) one.ask(NBD_CMD_READ, 1, 0, 1 << 20);
   auto stopped = std::async(std::launch::async, [this] { server().stop(); });
   CHECK(stopped.wait_for(20s) == std::future_status::ready);
+}
+
+TEST_CASE_FIXTURE(Fixture, "stop() drops what no worker has begun") {
+  options.stop_timeout = 50ms;
+  options.workers = 1;
+  gate_reads();
+  SocketClient one = client();
+  for (int i = 0; i < 3; ++i) one.ask(NBD_CMD_READ, 1, 0, 512);
+  REQUIRE(gate.wait_for(1));
+  auto stopped = std::async(std::launch::async, [this] { server().stop(); });
+  CHECK(one.at_end());
+  CHECK(stopped.wait_for(0s) == std::future_status::timeout);
+  gate.open();
+  CHECK(stopped.wait_for(20s) == std::future_status::ready);
+  CHECK(gate.came() == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a handshake takes no longer than allowed") {

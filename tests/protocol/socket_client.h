@@ -88,8 +88,7 @@ class SocketClient {
 
   // Structured replies, base:allocation, the default export.
   void handshake() {
-    const Bytes queries =
-        counted("") + be<4>(1) + counted("base:allocation");
+    const Bytes queries = counted("") + be<4>(1) + counted("base:allocation");
     const Bytes go = counted("") + be<2>(0);
     receive(18);
     send(be<4>(3));

@@ -13,11 +13,11 @@ TEST_CASE("change map: from the kernel") {
   FakeKernel fake;
   fake.add_device("vdb", std::string(3 * FakeKernel::kBlock - 512, 'x'));
   std::vector<kernel::Filter> filters;
-  filters.push_back(std::move(*kernel::Filter::open(fake.device("vdb"), fake)));
+  filters.push_back(*kernel::Filter::open(fake.device("vdb"), fake));
   REQUIRE(why(filters[0].attach()) == "");
   fake.write("vdb", FakeKernel::kBlock, "new");
-  const auto held = kernel::HeldSnapshot::take(
-      std::move(*kernel::Control::open(fake)), filters, "/tmp", 4096);
+  const auto held = kernel::HeldSnapshot::take(*kernel::Control::open(fake),
+                                               filters, "/tmp", 4096);
   REQUIRE(why(held) == "");
   // After the take: not in the frozen map.
   fake.write("vdb", 0, "newer");

@@ -203,10 +203,6 @@ int FakeKernel::take(const kernel::Uuid& id) {
 
 int FakeKernel::destroy(const kernel::Uuid& id) {
   if (!snapshots_.contains(id)) return ENODEV;
-  if (busy_ > 0) {
-    --busy_;
-    return EBUSY;
-  }
   for (auto& [name, device] : devices_) {
     if (device.snapshot != id) continue;
     if (!device.image.empty()) {

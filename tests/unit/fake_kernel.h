@@ -44,8 +44,6 @@ class FakeKernel : public kernel::System {
     fail_code_ = code;
   }
   int calls() const { return calls_; }
-  // DESTROY gives EBUSY this many times.
-  void keep_open(int times) { busy_ = times; }
   // CBTINFO tells of this many bytes more than the device has.
   void lie_about_capacity(std::uint64_t bytes) { capacity_lie_ = bytes; }
   // Called after each CBTMAP.
@@ -91,7 +89,6 @@ class FakeKernel : public kernel::System {
   mutable int calls_ = 0;
   mutable int fail_in_ = -1;
   int fail_code_ = 0;
-  int busy_ = 0;
   std::uint64_t capacity_lie_ = 0;
 };
 

@@ -45,7 +45,6 @@ TEST_CASE("sizes") {
       {"16777215T", 16777215ull << 40},
   };
   for (const auto& [text, bytes] : good) {
-    CAPTURE(text);
     const auto size = parse_size(text);
     REQUIRE(why(size) == "");
     CHECK(*size == bytes);

@@ -184,11 +184,10 @@ TEST_CASE("snapshot: adopted and left") {
   fake.add_device("vdc", std::string(2 * kBlock, 'c'));
   std::vector<kernel::Filter> filters;
   for (const char* name : {"vdb", "vdc"}) {
-    filters.push_back(
-        std::move(*kernel::Filter::open(fake.device(name), fake)));
+    filters.push_back(*kernel::Filter::open(fake.device(name), fake));
   }
-  const auto held = kernel::HeldSnapshot::take(
-      std::move(*kernel::Control::open(fake)), filters, "/tmp", 4096);
+  const auto held = kernel::HeldSnapshot::take(*kernel::Control::open(fake),
+                                               filters, "/tmp", 4096);
   REQUIRE(why(held) == "");
   Settings settings;
   settings.snapshot = to_string(held->id());
@@ -199,6 +198,29 @@ TEST_CASE("snapshot: adopted and left") {
     CHECK(text_at(*must_find(**catalogue, "vdc"), 0, 1) == "c");
   }
   CHECK(fake.snapshots() == 1);
+
+  SUBCASE("destroyed by others, and the device taken again") {
+    const auto catalogue = exports::adopt_snapshot(settings, fake);
+    REQUIRE(why(catalogue) == "");
+    const auto context =
+        must_find(**catalogue, "vdb")
+            ->find_context("qemu:dirty-bitmap:" +
+                           checkpoint_of(*must_find(**catalogue, "vdb")));
+    REQUIRE(context);
+    ExtentBuilder out({0, kBlock}, 1);
+    CHECK(why(context->extents(out)) == "");
+    const auto control = kernel::Control::open(fake);
+    REQUIRE(why(control->destroy(held->id())) == "");
+    CHECK(code(context->extents(out)) == EIO);
+    const auto again =
+        exports::take_snapshot(settings_for(fake, {"vdb"}), fake);
+    REQUIRE(why(again) == "");
+    CHECK(why(context->extents(out)) ==
+          "the snapshot of " + fake.device("vdb") +
+              " is gone: the device was taken again");
+    CHECK(code(context->extents(out)) == EIO);
+    return;
+  }
 
   settings.name = "x";
   CHECK(why(exports::adopt_snapshot(settings, fake)) ==

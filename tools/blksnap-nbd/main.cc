@@ -8,8 +8,8 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <exception>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,7 +45,8 @@ Result<Settings> settings_from(const std::vector<std::string>& words) {
       return refuse(EINVAL, "'" + word +
                                 "' is no word of the form KEY=VALUE; see "
                                 "blksnap-nbd --help");
-    if (auto set = settings.set(word.substr(0, equals), word.substr(equals + 1));
+    if (auto set =
+            settings.set(word.substr(0, equals), word.substr(equals + 1));
         !set)
       return set.error();
   }
@@ -134,8 +135,7 @@ Result<void> serve(const Options& options) {
 
   Pidfile pidfile;
   if (!options.pidfile.empty()) {
-    if (auto written = pidfile.write(options.pidfile); !written)
-      return written;
+    if (auto written = pidfile.write(options.pidfile); !written) return written;
   }
   for (const std::string& uri : uris) logger().info("listening on {}", uri);
   int signal = 0;
@@ -153,7 +153,8 @@ int fail_with(const Error& error) {
 int run(int argc, char** argv) {
   Options options;
   CLI::App app(
-      "NBD server for snapshots of block devices, with their changed blocks as\n"
+      "NBD server for snapshots of block devices, with their changed blocks "
+      "as\n"
       "dirty bitmaps.",
       "blksnap-nbd");
   app.set_version_flag("--version", "blksnap-nbd " BLKSNAP_VERSION);
