@@ -243,8 +243,8 @@ void Server::Impl::stop() {
     for (const auto& session : sessions()) session->stop();
     if (!wait_for_sessions()) {
       logger().warn("some clients do not take their replies: cut off");
-      for (const auto& session : sessions()) session->abort();
       workers_.stop();  // drops requests that no worker has begun
+      for (const auto& session : sessions()) session->abort();
     }
   }
   // Workers post to io_, so they end first.

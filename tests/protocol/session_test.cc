@@ -194,6 +194,18 @@ TEST_CASE_FIXTURE(Fixture, "bytes in flight are bounded, but one goes ahead") {
   for (int i = 0; i < 4; ++i) one.reply();
 }
 
+TEST_CASE_FIXTURE(Fixture, "bytes in flight are given back by replies") {
+  options.bytes_in_flight = 1 << 16;
+  gate_reads();
+  SocketClient one = client();
+  one.ask(NBD_CMD_READ, 1, 8192, 1 << 16);
+  one.reply();
+  one.ask(NBD_CMD_READ, 1, 0, 512);
+  one.ask(NBD_CMD_READ, 1, 0, 512);
+  CHECK(gate.wait_for(2));
+  gate.open();
+}
+
 TEST_CASE_FIXTURE(Fixture, "a refused write's data is not taken for requests") {
   SocketClient one = client();
   one.ask(NBD_CMD_WRITE, 1, 0, 300'000, 0, Bytes(300'000, std::byte{0x25}));
