@@ -306,7 +306,13 @@ class ServerTest(unittest.TestCase):
         cls.map.save(os.path.join(cls.directory, "map"))
         cls.server = Server(cls.directory, "file=" + cls.disk, "name=disk",
                             "cbt=" + os.path.join(cls.directory, "map"))
-        cls.addClassCleanup(cls.server.stop)
+        cls.addClassCleanup(cls.end)
+
+    @classmethod
+    def end(cls):
+        # A sanitizer's findings end it with another status.
+        if cls.server.stop() != 0:
+            raise AssertionError(cls.server.log_text())
 
     @classmethod
     def dirty(cls, number):
