@@ -1,31 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by every test of this folder: a scratch directory as the working
-# directory, and blksnap over the stand-in for the module.
+# Sourced by every test of this folder: blksnap over the stand-in for the
+# module.
 # shellcheck shell=bash
 
-set -eu -o pipefail
+# shellcheck source=tests/functions.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../functions.sh"
 
 : "${BLKSNAP:?the blksnap program to test}"
 : "${FAKE_MODULE:?the stand-in for the module}"
-
-# Sanitizers want to be the first library that is loaded.
-if ldd "$BLKSNAP" | grep -q lib.san; then
-    echo "skipped: built with a sanitizer"
-    exit 77
-fi
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
+! is_sanitized "$BLKSNAP" || skip "built with a sanitizer"
 export FAKE_LOG=$scratch/log
 
 # shellcheck disable=SC2034  # for the tests
 uuid=3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
 
 # blksnap STATUS ARG... : what it printed is in ./out and ./err, the calls that
 # it made of the module in ./log.
@@ -47,7 +34,3 @@ blksnap() {
 # prints LINE... : ./out has exactly these lines; made LINE... : so has ./log
 prints() { printf '%s\n' "$@" | diff - out || fail "output differs"; }
 made() { printf '%s\n' "$@" | diff - log || fail "calls differ"; }
-
-says() {
-    grep -qF -- "$2" "$1" || fail "$1 does not say '$2' but: $(cat "$1")"
-}

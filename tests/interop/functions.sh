@@ -1,42 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by every test of this folder: a scratch directory as the working
-# directory, and in it what to serve:
+# Sourced by every test of this folder. In the working directory is what to
+# serve:
 #   disk.raw  64 MiB: random data, holes, and a tail of zeroes
 #   map       its change map, blocks of 64 KiB, takes 1 to 9
 # serve() starts blksnap-nbd on ./socket; it is stopped at the end.
 # shellcheck shell=bash
 
-set -eu -o pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/functions.sh
+source "$here/../functions.sh"
 
 : "${BLKSNAP_NBD:?the blksnap-nbd program to test}"
-
-here=$(cd "$(dirname "$0")" && pwd)
 mapfile_py=$here/../protocol/mapfile.py
-scratch=$(mktemp -d)
-servers=()
-cleanup() {
-    for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || :; done
-    for pid in "${servers[@]}"; do wait "$pid" || :; done
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
-cd "$scratch"
-
-# requires PROGRAM... : skips the test where one of them is missing.
-requires() {
-    for program in "$@"; do
-        command -v "$program" >/dev/null || {
-            echo "skipped: no $program"
-            exit 77
-        }
-    done
-}
-
-fail() {
-    echo "FAILED: $*" >&2
-    [ ! -s server.log ] || tail -20 server.log >&2
-    exit 1
-}
 
 # same WHAT FILE FILE : the text files are alike.
 same() {
@@ -76,10 +51,9 @@ serve() {
     "$BLKSNAP_NBD" -v -U socket -P pid file=disk.raw cbt=map name=disk \
         2>server.log &
     servers+=($!)
-    for _ in $(seq 200); do
-        [ ! -e pid ] || return 0
-        kill -0 "${servers[-1]}" 2>/dev/null || fail "the server ended"
-        sleep 0.05
-    done
-    fail "no pidfile"
+    wait_for server_answers
+}
+server_answers() {
+    kill -0 "${servers[-1]}" 2>/dev/null || fail "the server ended"
+    [ -e pid ]
 }

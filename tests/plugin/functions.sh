@@ -1,52 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by every test of this folder: a scratch directory as the working
-# directory, servers that are stopped at the end, and assertions.
+# Sourced by every test of this folder: the plugin in an nbdkit, and a disk.
 # shellcheck shell=bash
 
-set -eu -o pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/functions.sh
+source "$here/../functions.sh"
 
 : "${PLUGIN:?the plugin to test}"
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-
-scratch=$(mktemp -d)
-servers=()
-cleanup() {
-    for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || :; done
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
-cd "$scratch"
-
-requires() {
-    for program in "$@"; do
-        command -v "$program" >/dev/null || {
-            echo "skipped: no $program"
-            exit 77
-        }
-    done
-}
 requires nbdkit nbdinfo
-if ldd "$PLUGIN" | grep -q lib.san; then
-    echo "skipped: nbdkit cannot load what is built with a sanitizer"
-    exit 77
-fi
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
-says() {
-    grep -qF -- "$2" "$1" || fail "$1 does not say '$2' but: $(cat "$1")"
-}
-
-wait_for() {
-    for _ in $(seq 200); do
-        "$@" && return
-        sleep 0.05
-    done
-    fail "in vain: $*"
-}
+! is_sanitized "$PLUGIN" || skip "nbdkit cannot load what has a sanitizer"
 
 # uri [EXPORT] [SOCKET]
 # shellcheck disable=SC2119,SC2120  # both may be left out
