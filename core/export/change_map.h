@@ -7,9 +7,9 @@
 
 namespace blksnap::exports {
 
-// The map of a device as frozen at its last take, from the kernel. While the
-// device is in a snapshot it cannot be taken again, so it stands still; for
-// one that is not held: EAGAIN if it moved while it was read.
+// The map of a device as frozen at its last take, from the kernel. EAGAIN where
+// it does not stand still (the device is in no snapshot), EINVAL where it makes
+// no sense.
 Result<cbt::ChangeMap> read_change_map(const kernel::Filter& filter);
 
 }  // namespace blksnap::exports

@@ -13,6 +13,7 @@ namespace blksnap::kernel {
 namespace {
 
 constexpr std::uint32_t kMapPiece = 1024 * 1024;
+constexpr int kMapTries = 3;
 
 static_assert(sizeof(BLKSNAP_FILTER_NAME) <= BLKFILTER_NAME_LENGTH);
 
@@ -86,7 +87,23 @@ Result<CbtInfo> Filter::cbt_info() const {
   return info;
 }
 
-Result<std::vector<std::uint8_t>> Filter::read_map(const CbtInfo& info) const {
+Result<FrozenMap> Filter::read_map() const {
+  // In pieces, and a take in between would mix two maps.
+  for (int i = 0; i < kMapTries; ++i) {
+    const auto before = cbt_info();
+    if (!before) return before.error();
+    auto bytes = read_map_bytes(*before);
+    if (!bytes) return bytes.error();
+    const auto after = cbt_info();
+    if (!after) return after.error();
+    if (*before == *after) return FrozenMap{*before, std::move(*bytes)};
+  }
+  return refuse(EAGAIN, "the change map of " + device_ +
+                            " does not stand still: snapshots are being taken");
+}
+
+Result<std::vector<std::uint8_t>> Filter::read_map_bytes(
+    const CbtInfo& info) const {
   std::vector<std::uint8_t> map(info.block_count);
   for (std::uint32_t offset = 0; offset < info.block_count;) {
     blksnap_cbtmap raw{};

@@ -25,6 +25,12 @@ struct CbtInfo {
   bool operator==(const CbtInfo&) const = default;
 };
 
+// A change map as frozen at one take, a byte per block.
+struct FrozenMap {
+  CbtInfo info;
+  std::vector<std::uint8_t> bytes;
+};
+
 // A range of a device in sectors of 512 bytes.
 struct Sectors {
   std::uint64_t offset = 0;
@@ -55,9 +61,10 @@ class Filter {
 
   Result<CbtInfo> cbt_info() const;
 
-  // The map frozen at the last take, a byte per block. `info` is of this
-  // device; a caller who does not hold a snapshot compares cbt_info() after.
-  Result<std::vector<std::uint8_t>> read_map(const CbtInfo& info) const;
+  // The map frozen at the last take. It stands still while the device is in a
+  // snapshot; else a take may come between, and it is read again. EAGAIN after
+  // several of those.
+  Result<FrozenMap> read_map() const;
 
   // All of the ranges, or none.
   Result<void> mark_dirty(std::span<const Sectors> ranges) const;
@@ -71,6 +78,9 @@ class Filter {
  private:
   Filter(const System& system, std::string device, UniqueFd fd)
       : system_(&system), device_(std::move(device)), fd_(std::move(fd)) {}
+
+  // `info` is of this device, and no take comes between.
+  Result<std::vector<std::uint8_t>> read_map_bytes(const CbtInfo& info) const;
 
   // Returns 0 or errno.
   template <class Argument>

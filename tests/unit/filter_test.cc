@@ -54,7 +54,7 @@ TEST_CASE("filter: the map, in pieces") {
   fake.add_sparse_device("vdb", kBlocks * FakeKernel::kBlock);
   const auto filter = Filter::open(fake.device("vdb"), fake);
   REQUIRE(why(filter->attach()) == "");
-  kernel::CbtInfo info = *filter->cbt_info();
+  const kernel::CbtInfo info = *filter->cbt_info();
   CHECK(info.capacity == kBlocks * FakeKernel::kBlock);
   CHECK(info.block_size == FakeKernel::kBlock);
   CHECK(info.block_count == kBlocks);
@@ -69,16 +69,36 @@ TEST_CASE("filter: the map, in pieces") {
     ranges.push_back({block * FakeKernel::kBlock / 512, 1});
   }
   REQUIRE(why(filter->mark_dirty(ranges)) == "");
-  const auto map = filter->read_map(info);
+  const auto map = filter->read_map();
   REQUIRE(why(map) == "");
-  CHECK((*map == expected));
+  CHECK(map->info == info);
+  CHECK((map->bytes == expected));
 
-  // The device has shrunk since.
-  fake.add_sparse_device("vdb", FakeKernel::kBlock);
-  REQUIRE(why(filter->attach()) == "");
-  CHECK(why(filter->read_map(info))
-            .ends_with("(CBTMAP): No data available (the map has become "
-                       "shorter)"));
+  int pieces = 0;
+  SUBCASE("a take between two pieces: once more") {
+    fake.after_map_read = [&] {
+      if (++pieces == 2) fake.new_generation("vdb");
+    };
+    const auto again = filter->read_map();
+    REQUIRE(why(again) == "");
+    CHECK(again->info == *filter->cbt_info());
+    CHECK_FALSE(again->info == info);
+    CHECK(pieces == 6);
+  }
+  SUBCASE("it never stands still") {
+    fake.after_map_read = [&] { fake.new_generation("vdb"); };
+    CHECK(code(filter->read_map()) == EAGAIN);
+  }
+  SUBCASE("the device shrinks between two pieces") {
+    fake.after_map_read = [&] {
+      if (++pieces > 1) return;
+      fake.add_sparse_device("vdb", FakeKernel::kBlock);
+      CHECK(why(filter->attach()) == "");
+    };
+    CHECK(why(filter->read_map())
+              .ends_with("(CBTMAP): No data available (the map has become "
+                         "shorter)"));
+  }
 }
 
 TEST_CASE("filter: ranges marked by hand") {
@@ -88,9 +108,9 @@ TEST_CASE("filter: ranges marked by hand") {
   REQUIRE(why(filter->attach()) == "");
   const Sectors good[] = {{0, 1}, {23, 2}};
   CHECK(why(filter->mark_dirty(good)) == "");
-  const auto map = filter->read_map(*filter->cbt_info());
+  const auto map = filter->read_map();
   REQUIRE(why(map) == "");
-  CHECK(*map == std::vector<std::uint8_t>{1, 0, 1, 1});
+  CHECK(map->bytes == std::vector<std::uint8_t>{1, 0, 1, 1});
   const Sectors bad[] = {{0, 0}};
   CHECK(why(filter->mark_dirty(bad)) ==
         "mark ranges of " + fake.device("vdb") +

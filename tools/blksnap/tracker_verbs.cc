@@ -18,8 +18,8 @@
 namespace blksnap::tool {
 namespace {
 
-using kernel::CbtInfo;
 using kernel::Filter;
+using kernel::FrozenMap;
 using kernel::Sectors;
 
 struct Values {
@@ -77,27 +77,6 @@ Run define_cbtinfo(CLI::App& options) {
   };
 }
 
-struct FrozenMap {
-  CbtInfo info;
-  std::vector<std::uint8_t> bytes;
-};
-
-// A map is read in pieces, and a take in between would mix two of them.
-Result<FrozenMap> read_frozen_map(const Filter& filter) {
-  constexpr int kTries = 3;
-  for (int i = 0; i < kTries; ++i) {
-    const auto before = filter.cbt_info();
-    if (!before) return before.error();
-    auto bytes = filter.read_map(*before);
-    if (!bytes) return bytes.error();
-    const auto after = filter.cbt_info();
-    if (!after) return after.error();
-    if (*before == *after) return FrozenMap{*before, std::move(*bytes)};
-  }
-  return refuse(EAGAIN, "the map of " + filter.device() +
-                            " does not stand still: snapshots are being taken");
-}
-
 // In place, since it may be a pipe or /dev/stdout.
 Result<void> write_raw(const std::string& path,
                        const std::vector<std::uint8_t>& bytes) {
@@ -142,7 +121,7 @@ Run define_readcbtmap(CLI::App& options) {
   return [values]() -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
-    auto map = read_frozen_map(*filter);
+    auto map = filter->read_map();
     if (!map) return map.error();
     const auto written = values->format == "saved"
                              ? write_saved(values->file, std::move(*map))
