@@ -74,6 +74,13 @@ void diff_area_fail(struct diff_area *area, int error, const char *what)
 		return;
 	pr_err("%pg: snapshot image corrupted: %s: %pe\n", area->bdev, what,
 	       ERR_PTR(error));
+	area->corrupted.code = BLKSNAP_EVENT_CODE_CORRUPTED;
+	area->corrupted.data.corrupted = (struct blksnap_event_corrupted){
+		.dev_id_mj = MAJOR(area->bdev->bd_dev),
+		.dev_id_mn = MINOR(area->bdev->bd_dev),
+		.err_code = -error,
+	};
+	event_post(area->events, &area->corrupted);
 	wake_up_all(&area->progress);
 }
 
@@ -659,7 +666,8 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 /* ---- life ---- */
 
 struct diff_area *diff_area_create(struct block_device *bdev,
-				   struct diff_storage *storage)
+				   struct diff_storage *storage,
+				   struct event_queue *events)
 {
 	struct diff_area *area = kzalloc(sizeof(*area), GFP_KERNEL);
 
@@ -680,6 +688,7 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	area->bdev = bdev;
 	get_device(&bdev->bd_device);
 	area->storage = storage;
+	area->events = events;
 	area->capacity = bdev_nr_bytes(bdev);
 	area->chunk_shift = blksnap_block_shift(area->capacity,
 			clamp(chunk_minimum_shift, (unsigned int)PAGE_SHIFT, 26U),

@@ -34,6 +34,8 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "events.h"
+
 struct diff_storage;
 struct gendisk;
 
@@ -81,6 +83,8 @@ struct diff_area {
 	u64 capacity;		    /* bytes */
 	struct xarray chunks;	    /* chunk number -> struct diff_chunk */
 	int error;		    /* 0, or the -errno that the image died of */
+	struct event corrupted;	    /* posted when it died */
+	struct event_queue *events; /* of the snapshot */
 	atomic_t jobs;		    /* bios taken over and not yet resubmitted */
 	atomic_t copies;	    /* in memory */
 	/* A job or copy is done, or error is set; see count_down(). */
@@ -90,9 +94,10 @@ struct diff_area {
 int diff_area_module_init(void);
 void diff_area_module_exit(void);
 
-/* ERR_PTR. May sleep. @bdev stays the caller's. */
+/* ERR_PTR. May sleep. All arguments stay the caller's. */
 struct diff_area *diff_area_create(struct block_device *bdev,
-				   struct diff_storage *storage);
+				   struct diff_storage *storage,
+				   struct event_queue *events);
 
 /*
  * A write to these sectors (within the device) wants to pass. True: it was

@@ -54,13 +54,26 @@ static int grow_if_short(struct diff_storage *storage, unsigned int bytes)
 	return ret;
 }
 
+static void tell_no_space(struct diff_storage *storage, unsigned int bytes)
+{
+	if (storage->told_no_space)
+		return;
+	storage->told_no_space = true;
+	storage->no_space.code = BLKSNAP_EVENT_CODE_NO_SPACE;
+	storage->no_space.data.no_space.requested_nr_sect =
+		bytes >> SECTOR_SHIFT;
+	event_post(storage->events, &storage->no_space);
+}
+
 /* Where the next @bytes go; ENOSPC, or why the file did not grow. */
 static int allocate(struct diff_storage *storage, unsigned int bytes, u64 *pos)
 {
 	int ret = grow_if_short(storage, bytes);
 
-	if (storage->capacity - storage->filled < bytes)
+	if (storage->capacity - storage->filled < bytes) {
+		tell_no_space(storage, bytes);
 		return ret ?: -ENOSPC;
+	}
 	*pos = storage->filled;
 	storage->filled += bytes;
 	return 0;
@@ -243,7 +256,8 @@ static void unclaim(struct diff_storage *storage)
 }
 
 struct diff_storage *diff_storage_open(const char __user *path,
-				       u64 limit_sectors)
+				       u64 limit_sectors,
+				       struct event_queue *events)
 {
 	struct diff_storage *storage;
 	char *name;
@@ -260,6 +274,7 @@ struct diff_storage *diff_storage_open(const char __user *path,
 		goto err_name;
 	}
 	storage->limit = round_down(limit_sectors << SECTOR_SHIFT, PAGE_SIZE);
+	storage->events = events;
 	spin_lock_init(&storage->lock);
 	INIT_LIST_HEAD(&storage->queue);
 	init_waitqueue_head(&storage->wake);

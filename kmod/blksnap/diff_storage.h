@@ -12,6 +12,8 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "events.h"
+
 struct task_struct;
 
 /**
@@ -25,6 +27,8 @@ struct task_struct;
  * @lock:     guards @queue; taken from interrupts
  * @queue:    copies that are to be stored, diff_copy.link
  * @wake:     the writer sleeps here
+ * @events:   of the snapshot
+ * @no_space: posted when there is no room for a copy; the writer's alone
  */
 struct diff_storage {
 	struct list_head link;
@@ -36,6 +40,9 @@ struct diff_storage {
 	spinlock_t lock;
 	struct list_head queue;
 	wait_queue_head_t wake;
+	struct event_queue *events;
+	struct event no_space;
+	bool told_no_space;
 };
 
 /*
@@ -43,7 +50,8 @@ struct diff_storage {
  * writer. ERR_PTR; see BLKSNAP_IOCTL_SNAPSHOT_CREATE for the errors.
  */
 struct diff_storage *diff_storage_open(const char __user *path,
-				       u64 limit_sectors);
+				       u64 limit_sectors,
+				       struct event_queue *events);
 /* The queue is empty and stays so. May sleep. */
 void diff_storage_close(struct diff_storage *storage);
 

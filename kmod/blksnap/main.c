@@ -6,6 +6,8 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "diff_area.h"
@@ -86,6 +88,22 @@ static long control_collect(void __user *argp)
 	return ret;
 }
 
+static long control_wait_event(void __user *argp)
+{
+	struct blksnap_snapshot_event *arg;
+	int ret;
+
+	/* A page: too much for the stack. */
+	arg = memdup_user(argp, sizeof(*arg));
+	if (IS_ERR(arg))
+		return PTR_ERR(arg);
+	ret = snapshot_wait_event(arg);
+	if (!ret && copy_to_user(argp, arg, sizeof(*arg)))
+		ret = -EFAULT;
+	kfree(arg);
+	return ret;
+}
+
 static long control_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
@@ -104,6 +122,8 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 		return control_by_id(argp, snapshot_take);
 	case BLKSNAP_IOCTL_SNAPSHOT_COLLECT:
 		return control_collect(argp);
+	case BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT:
+		return control_wait_event(argp);
 	default:
 		return -ENOTTY;
 	}

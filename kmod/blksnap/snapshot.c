@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "diff_area.h"
 #include "diff_storage.h"
+#include "events.h"
 #include "image.h"
 #include "snapshot.h"
 #include "tracker.h"
@@ -58,6 +59,7 @@ struct snapshot {
 	bool destroyed;
 	struct list_head members;
 	struct diff_storage *storage;
+	struct event_queue events;
 	struct gate gate;
 };
 
@@ -84,8 +86,8 @@ static struct snapshot *snapshot_find_locked(const struct blksnap_uuid *id)
 	return NULL;
 }
 
-/* Referenced and locked, or NULL. */
-static struct snapshot *snapshot_get(const struct blksnap_uuid *id)
+/* Referenced, or NULL; it may be destroyed at any time. */
+static struct snapshot *snapshot_find(const struct blksnap_uuid *id)
 {
 	struct snapshot *snapshot;
 
@@ -94,6 +96,14 @@ static struct snapshot *snapshot_get(const struct blksnap_uuid *id)
 	if (snapshot)
 		kref_get(&snapshot->ref);
 	mutex_unlock(&snapshots_lock);
+	return snapshot;
+}
+
+/* Referenced and locked, or NULL. */
+static struct snapshot *snapshot_get(const struct blksnap_uuid *id)
+{
+	struct snapshot *snapshot = snapshot_find(id);
+
 	if (!snapshot)
 		return NULL;
 	mutex_lock(&snapshot->lock);
@@ -356,7 +366,7 @@ static int prepare_member(struct snapshot *snapshot,
 	member->map = fresh_map_if_resized(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);
-	area = diff_area_create(bdev, snapshot->storage);
+	area = diff_area_create(bdev, snapshot->storage, &snapshot->events);
 	if (IS_ERR(area))
 		return PTR_ERR(area);
 	image = image_create(area);
@@ -475,7 +485,9 @@ int snapshot_create(const char __user *path, u64 limit_sectors,
 	spin_lock_init(&snapshot->gate.lock);
 	bio_list_init(&snapshot->gate.bios);
 	uuid_gen(&snapshot->id);
-	snapshot->storage = diff_storage_open(path, limit_sectors);
+	event_queue_init(&snapshot->events);
+	snapshot->storage = diff_storage_open(path, limit_sectors,
+					      &snapshot->events);
 	if (IS_ERR(snapshot->storage)) {
 		ret = PTR_ERR(snapshot->storage);
 		kref_put(&snapshot->ref, snapshot_free);
@@ -588,6 +600,7 @@ static void destroy(struct snapshot *snapshot)
 
 	mutex_lock(&snapshot->lock);
 	snapshot->destroyed = true;
+	event_queue_close(&snapshot->events);
 	list_for_each_entry_safe(member, next, &snapshot->members, link) {
 		release_member(member);
 		if (member->tracker) {
@@ -617,6 +630,18 @@ int snapshot_destroy(const struct blksnap_uuid *id)
 		return -ENODEV;
 	destroy(snapshot);
 	return 0;
+}
+
+int snapshot_wait_event(struct blksnap_snapshot_event *event)
+{
+	struct snapshot *snapshot = snapshot_find(&event->id);
+	int ret;
+
+	if (!snapshot)
+		return -ESRCH;
+	ret = event_wait(&snapshot->events, event);
+	kref_put(&snapshot->ref, snapshot_free);
+	return ret;
 }
 
 int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count)

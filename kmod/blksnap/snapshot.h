@@ -37,6 +37,8 @@ int snapshot_create(const char __user *path, u64 limit_sectors,
 		    struct blksnap_uuid *id);
 int snapshot_take(const struct blksnap_uuid *id);
 int snapshot_destroy(const struct blksnap_uuid *id);
+/* Fills @event, by its id and timeout. */
+int snapshot_wait_event(struct blksnap_snapshot_event *event);
 int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count);
 
 /* The filter's part; under blkfilter's lock, so that the tracker stays. */

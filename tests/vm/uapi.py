@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import os
 import struct
+import time
 import uuid
 
 ATTACH = 0xC030128E  # _IOWR(0x12, 142, 48 bytes)
@@ -40,8 +41,10 @@ class Device:
     def close(self):
         os.close(self.fd)
 
-    def attach(self, name=BLKSNAP, word=ATTACH):
-        fcntl.ioctl(self.fd, word, bytearray(struct.pack("<32sQII", name, 0, 0, 0)))
+    def attach(self, name=BLKSNAP, word=ATTACH, opt=b""):
+        buffer = ctypes.create_string_buffer(opt, max(len(opt), 1))
+        arg = struct.pack("<32sQII", name, address(buffer), len(opt), 0)
+        fcntl.ioctl(self.fd, word, bytearray(arg))
 
     def detach(self, name=BLKSNAP):
         fcntl.ioctl(self.fd, DETACH, bytearray(struct.pack("<32s", name)))
@@ -115,6 +118,18 @@ class Control:
 
     def destroy(self, snapshot):
         fcntl.ioctl(self.fd, DESTROY, bytes(snapshot))
+
+    def wait_event(self, snapshot, timeout_ms):
+        """(name, its numbers); the time label must be of this minute."""
+        arg = bytearray(struct.pack("<16sIIq4064s", snapshot, timeout_ms, 99, 0,
+                                    b"\xff" * 4064))
+        fcntl.ioctl(self.fd, WAIT_EVENT, arg)
+        code, label = struct.unpack_from("<Iq", arg, 20)
+        assert abs(time.time() - label / 1e9) < 600, label
+        name, form = (("corrupted", "<IIi"), ("no_space", "<Q"))[code]
+        end = 32 + struct.calcsize(form)
+        assert not any(arg[end:]), "an event leaks"
+        return name, *struct.unpack_from(form, arg, 32)
 
     def collect(self, room=None):
         """(count, ids); with no room asks for the count alone."""
