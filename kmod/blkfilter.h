@@ -26,7 +26,8 @@ struct blkfilter {
 	const struct blkfilter_operations *ops;
 	struct block_device *bdev;
 
-	struct list_head link;	    /* hooked_disk.filters */
+	struct list_head link;	    /* hooked_disk.filters, while shown */
+	bool shown;		    /* bios are; under disk_lock */
 	struct hooked_disk *hooked; /* NULL once it is no longer shown bios */
 	struct list_head attached;  /* all filters, or those that are gone */
 };
@@ -38,8 +39,9 @@ struct blkfilter {
  * @attach: make a filter for @bdev. The caller fills struct blkfilter. Returns
  *          an ERR_PTR on failure. May sleep.
  * @busy:   errno if the filter must not be detached now, else 0. May sleep.
- * @gone:   the device was removed: no bio will come again. Must not sleep, and
- *          must not touch the device. May be NULL.
+ * @gone:   the device was removed, and soon no bio will come any more. Must
+ *          not sleep, and must not touch the device. May be NULL. What
+ *          blkfilter_drain() protects in submit_bio() it protects here, too.
  * @detach: free the filter. No bio is in submit_bio() any more. May sleep.
  * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May sleep.
  * @submit_bio: a write, discard, write-zeroes or secure erase is about to go

@@ -260,9 +260,10 @@ static COMPAT_REMOVE_DEV(bdev_removed, dev)
 	flt = find_attached_locked(bdev);
 	if (flt) {
 		list_move_tail(&flt->attached, &gone_filters);
-		hook_unpublish(flt);
+		/* In this order: no write shall pass while it thinks all is well. */
 		if (flt->ops->gone)
-			flt->ops->gone(flt);
+			hook_call_gone(flt);
+		hook_unpublish(flt);
 		pr_info("%pg: device removed, filter %s detached\n", bdev,
 			flt->ops->name);
 		queue_work(system_long_wq, &gone_work);

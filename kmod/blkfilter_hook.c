@@ -365,22 +365,28 @@ int hook_add(struct blkfilter *flt)
 		spin_lock(&disk_lock);
 		flt->hooked = hd;
 		list_add_tail_rcu(&flt->link, &hd->filters);
+		flt->shown = true;
 		spin_unlock(&disk_lock);
 	}
 	mutex_unlock(&hook_mutex);
 	return PTR_ERR_OR_ZERO(hd);
 }
 
-bool hook_unpublish(struct blkfilter *flt)
+void hook_call_gone(struct blkfilter *flt)
 {
-	bool was_in;
+	int idx = srcu_read_lock(&flt->hooked->srcu);
 
+	flt->ops->gone(flt);
+	srcu_read_unlock(&flt->hooked->srcu, idx);
+}
+
+void hook_unpublish(struct blkfilter *flt)
+{
 	spin_lock(&disk_lock);
-	was_in = flt->link.next != LIST_POISON1 && flt->link.prev != LIST_POISON2;
-	if (was_in)
+	if (flt->shown)
 		list_del_rcu(&flt->link);
+	flt->shown = false;
 	spin_unlock(&disk_lock);
-	return was_in;
 }
 
 static void put_hooked_disk(struct hooked_disk *hd)

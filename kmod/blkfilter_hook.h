@@ -20,11 +20,14 @@ void hook_exit(void);
  */
 int hook_add(struct blkfilter *flt);
 
+/* Calls ops->gone as submit_bio is called. @flt is shown. Any context. */
+void hook_call_gone(struct blkfilter *flt);
+
 /*
  * No bio comes to @flt any more, though some may still be in submit_bio().
- * False if that was done before. Any context.
+ * Once more does nothing. Any context.
  */
-bool hook_unpublish(struct blkfilter *flt);
+void hook_unpublish(struct blkfilter *flt);
 
 /* Waits for those, and lets go of the disk. After hook_unpublish(). May sleep. */
 void hook_remove(struct blkfilter *flt);

@@ -281,7 +281,7 @@ static void flip(struct snapshot *snapshot)
 		if (member->map)
 			swap(*member->map, member->tracker->map);
 		cbt_map_take(&member->tracker->map);
-		WRITE_ONCE(member->tracker->diff, member->area);
+		tracker_start_copying(member->tracker, member->area);
 	}
 	snapshot->taken = true;
 }
@@ -584,9 +584,6 @@ void snapshot_forget(struct tracker *tracker)
 	/* A destroy may have come first. */
 	if (tracker->member) {
 		tracker->member->tracker = NULL;
-		if (tracker->member->area)
-			diff_area_fail(tracker->member->area, -ENODEV,
-				       "the device was removed");
 		tracker->member = NULL;
 		WRITE_ONCE(tracker->diff, NULL);
 	}

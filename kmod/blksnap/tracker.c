@@ -50,6 +50,31 @@ static void tracker_detach(struct blkfilter *flt)
 	kfree(tracker);
 }
 
+/*
+ * The image dies before writes pass uncopied: of a partition that is removed,
+ * the disk lives on. The store and the load in between, here and below, are
+ * crossed: one of the two sees the other.
+ */
+static void tracker_gone(struct blkfilter *flt)
+{
+	struct tracker *tracker = to_tracker(flt);
+	struct diff_area *diff;
+
+	WRITE_ONCE(tracker->gone, true);
+	smp_mb();
+	diff = READ_ONCE(tracker->diff);
+	if (diff)
+		diff_area_fail(diff, -ENODEV, "the device was removed");
+}
+
+void tracker_start_copying(struct tracker *tracker, struct diff_area *diff)
+{
+	WRITE_ONCE(tracker->diff, diff);
+	smp_mb();
+	if (READ_ONCE(tracker->gone))
+		diff_area_fail(diff, -ENODEV, "the device was removed");
+}
+
 static bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio,
 			       sector_t sector, sector_t count)
 {
@@ -230,6 +255,7 @@ static struct blkfilter_operations tracker_operations = {
 	.name = BLKSNAP_FILTER_NAME,
 	.attach = tracker_attach,
 	.busy = tracker_busy,
+	.gone = tracker_gone,
 	.detach = tracker_detach,
 	.ctl = tracker_ctl,
 	.submit_bio = tracker_submit_bio,

@@ -25,6 +25,7 @@ struct gate;
  *            snapshot is not detached; when its device goes away, it leaves
  *            the snapshot before it is freed.
  * @gate:     a take is on: bios wait there, or NULL. Read in the bio path.
+ * @gone:     the device was removed; nothing of it can be relied on
  * @diff:     the snapshot is taken: where old data goes, or NULL. Read in the
  *            bio path; blkfilter_drain() waits for those who read it.
  */
@@ -35,12 +36,19 @@ struct tracker {
 	struct snapshot_member *member;
 	struct gate *gate;
 	struct diff_area *diff;
+	bool gone;
 };
 
 static inline struct tracker *to_tracker(struct blkfilter *flt)
 {
 	return container_of(flt, struct tracker, filter);
 }
+
+/*
+ * From now on writes are copied to @diff: at the instant of the take, when no
+ * bio is in the filter.
+ */
+void tracker_start_copying(struct tracker *tracker, struct diff_area *diff);
 
 /* Offers the filter to blkfilter, and takes it back. */
 int tracker_module_init(void);
