@@ -82,7 +82,7 @@ load_modules() { # [PARAMETER=VALUE...]
 # Does nothing if they are not loaded.
 unload_modules() {
 	local name
-	for name in blksnap blkfilter; do
+	for name in blkcount blksnap blkfilter; do
 		[ ! -d "/sys/module/$name" ] || rmmod "$name" || return
 	done
 }
