@@ -6,12 +6,15 @@
 #include <linux/slab.h>
 
 #include "blkfilter.h"
+#include "cbt_map.h"
 #include "diff_area.h"
 #include "diff_storage.h"
 #include "params.h"
 
-/* A copy's read is one bio. */
+/* A copy is one bio, whatever pages it gets. */
 #define COPY_MAX_PAGES BIO_MAX_VECS
+/* The largest compound page that a copy asks for: fewer pieces are cheaper. */
+#define COPY_MAX_ORDER 6
 /* A job claims so much at a time: a huge discard must not fill the memory. */
 #define JOB_WINDOW (4ULL << 20)
 /* Writers wait so long for a store that does nothing; then the image dies. */
@@ -19,10 +22,11 @@
 /* Jobs that can always be had. */
 #define JOB_RESERVE 64
 
-/* A bio that was taken over, and how far its range is safe. */
+/* A range whose old data is to be safe, for a bio that was taken over. */
 struct diff_job {
 	struct diff_area *area;
-	struct bio *bio;
+	struct bio *bio;	 /* or NULL: an image write, */
+	struct completion *done; /* which waits here */
 	u64 pos;	   /* before it all is safe; bytes of the device */
 	u64 claimed_to;	   /* before it all is claimed */
 	u64 end;
@@ -31,43 +35,9 @@ struct diff_job {
 	struct work_struct work;
 };
 
-/* A part of a byte range that lies in one chunk. */
-struct chunk_part {
-	unsigned long number;
-	u64 end;  /* of the part, bytes of the device */
-	u64 mask; /* granules that it touches */
-};
-
 static struct kmem_cache *chunk_cache;
 static struct kmem_cache *job_cache;
 static mempool_t job_pool;
-static struct bio_set read_bios;
-
-static u64 granule_mask(unsigned int first, unsigned int count)
-{
-	return GENMASK_ULL(first + count - 1, first);
-}
-
-static unsigned int granule_of(const struct diff_area *area, u64 pos)
-{
-	return (pos & ((1ULL << area->chunk_shift) - 1)) >> area->granule_shift;
-}
-
-/* The part of [pos, end) in the chunk of pos. */
-static struct chunk_part chunk_part(const struct diff_area *area, u64 pos,
-				    u64 end)
-{
-	struct chunk_part part;
-	unsigned int first;
-
-	part.number = pos >> area->chunk_shift;
-	part.end = min(end, (u64)(part.number + 1) << area->chunk_shift);
-	first = granule_of(area, pos);
-	part.mask = granule_mask(first,
-				 granule_of(area, part.end - 1) - first + 1);
-	return part;
-}
-
 void diff_area_fail(struct diff_area *area, int error, const char *what)
 {
 	if (cmpxchg(&area->error, 0, error))
@@ -84,6 +54,79 @@ void diff_area_fail(struct diff_area *area, int error, const char *what)
 	wake_up_all(&area->progress);
 }
 
+/* ---- what the storage lies in ---- */
+
+/* The first excluded range that ends behind @pos. */
+static unsigned int first_excluded(const struct diff_area *area, u64 pos)
+{
+	unsigned int low = 0, high = area->nr_excluded;
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (area->excluded[mid].end <= pos)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Granules of the part that the storage has all of. */
+static u64 excluded_granules(const struct diff_area *area,
+			     const struct chunk_part *part)
+{
+	u64 chunk = (u64)part->number << area->chunk_shift;
+	u64 mask = 0, rest = part->mask;
+
+	while (area->nr_excluded && rest) {
+		unsigned int granule = __ffs64(rest);
+		u64 pos = chunk + ((u64)granule << area->granule_shift);
+		u64 end = min(pos + (1ULL << area->granule_shift),
+			      area->capacity);
+		unsigned int i = first_excluded(area, pos);
+
+		if (i < area->nr_excluded && area->excluded[i].start <= pos &&
+		    area->excluded[i].end >= end)
+			mask |= BIT_ULL(granule);
+		rest &= rest - 1;
+	}
+	return mask;
+}
+
+void diff_area_zero_excluded(const struct diff_area *area, struct bio *bio,
+			     struct bvec_iter iter, u64 pos, u64 end)
+{
+	unsigned int i;
+
+	if (!area->nr_excluded)
+		return;
+	for (i = first_excluded(area, pos);
+	     i < area->nr_excluded && area->excluded[i].start < end; i++) {
+		u64 from = max(pos, area->excluded[i].start);
+		struct bvec_iter at = iter;
+		struct bio_vec bv;
+
+		bio_advance_iter(bio, &at, from - pos);
+		at.bi_size = min(end, area->excluded[i].end) - from;
+		__bio_for_each_segment(bv, bio, at, at)
+			memzero_bvec(&bv);
+	}
+}
+
+void diff_area_mark_excluded(struct diff_area *area, struct cbt_map *map)
+{
+	unsigned int i;
+
+	for (i = 0; i < area->nr_excluded; i++) {
+		u64 start = area->excluded[i].start;
+
+		cbt_map_mark_both(map, start >> SECTOR_SHIFT,
+				  (area->excluded[i].end - start) >>
+					  SECTOR_SHIFT);
+	}
+}
+
 /* ---- the path of a write ---- */
 
 static struct diff_chunk *get_chunk(struct diff_area *area,
@@ -97,6 +140,7 @@ static struct diff_chunk *get_chunk(struct diff_area *area,
 	chunk = kmem_cache_zalloc(chunk_cache, GFP_NOIO | __GFP_NOWARN);
 	if (!chunk)
 		return NULL;
+	chunk->number = number;
 	spin_lock_init(&chunk->lock);
 	INIT_LIST_HEAD(&chunk->waiters);
 	ret = xa_insert(&area->chunks, number, chunk, GFP_NOIO | __GFP_NOWARN);
@@ -127,8 +171,10 @@ static void free_copy(struct diff_copy *copy)
 	struct diff_area *area = copy->area;
 	unsigned int i;
 
-	for (i = 0; i < copy->nr_pages; i++)
-		__free_page(copy->pages[i]);
+	for (i = 0; i < copy->nr_vecs; i++)
+		__free_pages(copy->vecs[i].bv_page,
+			     compound_order(copy->vecs[i].bv_page));
+	bio_uninit(&copy->bio);
 	kfree(copy);
 	count_down(area, &area->copies);
 }
@@ -158,6 +204,13 @@ static void job_read_done(struct diff_job *job)
 		queue_work(job->area->job_queue, &job->work);
 }
 
+/* Of the device, bytes. */
+static u64 copy_pos(const struct diff_copy *copy)
+{
+	return ((u64)copy->chunk->number << copy->area->chunk_shift) +
+	       ((u64)copy->first << copy->area->granule_shift);
+}
+
 static void copy_read_done(struct bio *bio)
 {
 	struct diff_copy *copy = bio->bi_private;
@@ -166,8 +219,11 @@ static void copy_read_done(struct bio *bio)
 	struct diff_job *job = copy->job;
 	u64 mask = granule_mask(copy->first, copy->count);
 	blk_status_t status = bio->bi_status;
+	u64 pos = copy_pos(copy);
 
-	bio_put(bio);
+	diff_area_zero_excluded(area, bio,
+				(struct bvec_iter){ .bi_size = copy->bytes },
+				pos, pos + copy->bytes);
 	if (status)
 		diff_area_fail(area, blk_status_to_errno(status),
 			       "cannot read the origin");
@@ -179,24 +235,34 @@ static void copy_read_done(struct bio *bio)
 	job_read_done(job);
 }
 
-/* Pages for a copy; waits for memory, but not for ever. */
-static int fill_with_pages(struct diff_copy *copy)
+/* Who swaps may use the last reserves; a copy must not. */
+#define COPY_GFP (__GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
+
+/* Memory for a copy, in few pieces; waits for it, but not for ever. */
+static int fill_with_pages(struct diff_copy *copy, unsigned int bytes)
 {
-	unsigned int tries = 0;
+	unsigned int order = COPY_MAX_ORDER, tries = 0;
 
-	while (copy->nr_pages < copy->room) {
-		/* Who swaps may use the last reserves; a copy must not. */
-		struct page *page = alloc_page(GFP_NOIO | __GFP_NORETRY |
-					       __GFP_NOMEMALLOC | __GFP_NOWARN);
+	while (copy->bytes < bytes) {
+		struct page *page;
 
+		order = min_t(unsigned int, order,
+			      ilog2((bytes - copy->bytes) >> PAGE_SHIFT));
+		/* Nobody works for a large page, a small one is waited for. */
+		page = order ? alloc_pages(COPY_GFP | __GFP_COMP, order) :
+			       alloc_page(COPY_GFP | GFP_NOIO);
 		if (page) {
-			copy->pages[copy->nr_pages++] = page;
-			continue;
+			bvec_set_page(&copy->vecs[copy->nr_vecs++], page,
+				      PAGE_SIZE << order, 0);
+			copy->bytes += PAGE_SIZE << order;
+		} else if (order) {
+			order--;
+		} else {
+			if (tries++ == 50)
+				return -ENOMEM;
+			/* The store's writer frees some. */
+			schedule_timeout_uninterruptible(HZ / 50);
 		}
-		if (tries++ == 50)
-			return -ENOMEM;
-		/* The store's writer frees some. */
-		schedule_timeout_uninterruptible(HZ / 50);
 	}
 	return 0;
 }
@@ -216,59 +282,92 @@ static int wait_for_room(struct diff_area *area)
 	return -ETIMEDOUT;
 }
 
+static struct diff_copy *alloc_copy(struct diff_job *job,
+				    struct diff_chunk *chunk,
+				    unsigned int first, unsigned int count)
+{
+	unsigned int bytes = count << job->area->granule_shift;
+	struct diff_copy *copy =
+		kmalloc(struct_size(copy, vecs, bytes >> PAGE_SHIFT),
+			COPY_GFP | GFP_NOIO);
+	int ret;
+
+	if (!copy)
+		return ERR_PTR(-ENOMEM);
+	copy->area = job->area;
+	copy->chunk = chunk;
+	copy->job = job;
+	copy->first = first;
+	copy->count = count;
+	copy->nr_vecs = 0;
+	copy->bytes = 0;
+	/* What free_copy() wants to see. */
+	bio_init(&copy->bio, NULL, copy->vecs, bytes >> PAGE_SHIFT, 0);
+	atomic_inc(&job->area->copies);
+	ret = fill_with_pages(copy, bytes);
+	if (!ret)
+		return copy;
+	free_copy(copy);
+	return ERR_PTR(ret);
+}
+
+/* The copy's bio, anew. */
+static struct bio *copy_bio(struct diff_copy *copy, struct block_device *bdev,
+			    blk_opf_t opf, bio_end_io_t *end_io)
+{
+	bio_reset(&copy->bio, bdev, opf);
+	copy->bio.bi_vcnt = copy->nr_vecs;
+	copy->bio.bi_iter.bi_size = copy->bytes;
+	copy->bio.bi_private = copy;
+	copy->bio.bi_end_io = end_io;
+	return &copy->bio;
+}
+
+/* The device ends within the copy: what follows must not be old memory. */
+static void zero_behind(struct diff_copy *copy, unsigned int bytes)
+{
+	struct bvec_iter iter = { .bi_size = copy->bytes };
+	struct bio_vec bv;
+
+	bio_advance_iter(&copy->bio, &iter, bytes);
+	__bio_for_each_segment(bv, &copy->bio, iter, iter)
+		memzero_bvec(&bv);
+}
+
 /* Starts to read granules of a chunk from the origin, claimed by this job. */
 static int start_copy(struct diff_job *job, struct diff_chunk *chunk,
-		      unsigned long number, unsigned int first,
-		      unsigned int count)
+		      unsigned int first, unsigned int count)
 {
 	struct diff_area *area = job->area;
-	u64 pos = ((u64)number << area->chunk_shift) +
-		  ((u64)first << area->granule_shift);
-	u64 bytes = min((u64)count << area->granule_shift,
-			area->capacity - pos);
-	unsigned int nr_pages = (count << area->granule_shift) >> PAGE_SHIFT;
 	struct diff_copy *copy;
 	struct bio *bio;
-	unsigned int i;
+	u64 pos, rest;
 	int ret;
 
 	ret = wait_for_room(area);
 	if (ret)
 		return ret;
-	copy = kzalloc(struct_size(copy, pages, nr_pages),
-		       GFP_NOIO | __GFP_NOWARN);
-	if (!copy)
-		return -ENOMEM;
-	copy->area = area;
-	copy->chunk = chunk;
-	copy->job = job;
-	copy->first = first;
-	copy->count = count;
-	copy->room = nr_pages;
-	atomic_inc(&area->copies);
-	ret = fill_with_pages(copy);
-	if (ret) {
-		free_copy(copy);
-		return ret;
-	}
-	bio = bio_alloc_bioset(area->bdev, nr_pages, REQ_OP_READ, GFP_NOIO,
-			       &read_bios);
+	copy = alloc_copy(job, chunk, first, count);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+	bio = copy_bio(copy, area->bdev, REQ_OP_READ | REQ_SYNC, copy_read_done);
+	pos = copy_pos(copy);
 	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
-	bio->bi_private = copy;
-	bio->bi_end_io = copy_read_done;
-	for (i = 0; i < nr_pages; i++) {
-		unsigned int n = min_t(u64, bytes, PAGE_SIZE);
-
-		/* The device ends here: what follows must not be old memory. */
-		if (n < PAGE_SIZE)
-			memzero_page(copy->pages[i], n, PAGE_SIZE - n);
-		if (n)
-			__bio_add_page(bio, copy->pages[i], n, 0);
-		bytes -= n;
+	rest = area->capacity - pos;
+	if (rest < copy->bytes) {
+		zero_behind(copy, rest);
+		bio->bi_iter.bi_size = rest;
 	}
 	atomic_inc(&job->pending);
 	submit_bio_noacct(bio);
 	return 0;
+}
+
+/* An image write has to have all; the origin keeps no data where we do. */
+static u64 wanted(const struct diff_job *job, const struct chunk_part *part)
+{
+	return job->bio ? part->mask & ~excluded_granules(job->area, part) :
+			  part->mask;
 }
 
 static int claim_part(struct diff_job *job, const struct chunk_part *part)
@@ -285,7 +384,7 @@ static int claim_part(struct diff_job *job, const struct chunk_part *part)
 		return -ENOMEM;
 	}
 	spin_lock_irqsave(&chunk->lock, flags);
-	need = part->mask & ~chunk->claimed;
+	need = wanted(job, part) & ~chunk->claimed;
 	chunk->claimed |= need;
 	spin_unlock_irqrestore(&chunk->lock, flags);
 
@@ -295,7 +394,7 @@ static int claim_part(struct diff_job *job, const struct chunk_part *part)
 		unsigned int count = min(after ? __ffs64(after) : 64U - first,
 					 max_count);
 
-		ret = start_copy(job, chunk, part->number, first, count);
+		ret = start_copy(job, chunk, first, count);
 		need &= ~granule_mask(first, count);
 	}
 	/* What we claimed and will not read: nobody shall wait for it. */
@@ -338,10 +437,11 @@ static bool window_is_safe(struct diff_job *job)
 		struct chunk_part part =
 			chunk_part(area, job->pos, job->claimed_to);
 		struct diff_chunk *chunk = xa_load(&area->chunks, part.number);
+		u64 mask = wanted(job, &part);
 
 		spin_lock_irqsave(&chunk->lock, flags);
 		/* The error first: who sets it wakes the waiters afterwards. */
-		safe = (chunk->safe & part.mask) == part.mask ||
+		safe = (chunk->safe & mask) == mask ||
 		       READ_ONCE(area->error);
 		if (!safe)
 			list_add_tail(&job->wait, &chunk->waiters);
@@ -366,7 +466,10 @@ static void job_step(struct diff_job *job)
 		if (!window_is_safe(job))
 			return;
 	}
-	blkfilter_resubmit(job->bio);
+	if (job->bio)
+		blkfilter_resubmit(job->bio);
+	else
+		complete(job->done);
 	mempool_free(job, &job_pool);
 	count_down(area, &area->jobs);
 }
@@ -376,14 +479,35 @@ static void job_work(struct work_struct *work)
 	job_step(container_of(work, struct diff_job, work));
 }
 
+/* There is always one to be had if @gfp may wait. */
+static struct diff_job *make_job(struct diff_area *area, u64 pos, u64 end,
+				 gfp_t gfp)
+{
+	struct diff_job *job = mempool_alloc(&job_pool, gfp);
+
+	if (!job)
+		return NULL;
+	*job = (struct diff_job){
+		.area = area,
+		.pos = pos,
+		.claimed_to = pos,
+		.end = end,
+	};
+	INIT_LIST_HEAD(&job->wait);
+	INIT_WORK(&job->work, job_work);
+	atomic_inc(&area->jobs);
+	return job;
+}
+
 static bool all_safe(struct diff_area *area, u64 pos, u64 end)
 {
 	while (pos < end) {
 		struct chunk_part part = chunk_part(area, pos, end);
 		struct diff_chunk *chunk = xa_load(&area->chunks, part.number);
+		u64 mask = part.mask & ~excluded_granules(area, &part);
 
-		if (!chunk ||
-		    (smp_load_acquire(&chunk->safe) & part.mask) != part.mask)
+		if (mask && (!chunk ||
+			     (smp_load_acquire(&chunk->safe) & mask) != mask))
 			return false;
 		pos = part.end;
 	}
@@ -401,28 +525,24 @@ bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 
 	if (READ_ONCE(area->error) || all_safe(area, pos, end))
 		return false;
-	/* The store's own data: copying it would make more of it. */
-	if (current == area->storage->writer) {
+	/*
+	 * The store's own data: copying it would make more of it. (Parts of
+	 * granules that are excluded otherwise are well.)
+	 */
+	if (current == area->storage->writer && !area->nr_excluded) {
 		diff_area_fail(area, -EDEADLK,
 			       "the difference storage lies on the device");
 		return false;
 	}
-	job = mempool_alloc(&job_pool, hurry ? GFP_NOWAIT : GFP_NOIO);
+	job = make_job(area, pos, end, hurry ? GFP_NOWAIT : GFP_NOIO);
 	if (!job) {
 		diff_area_fail(area, -ENOMEM, "cannot take a write over");
 		return false;
 	}
+	job->bio = bio;
 	/* It completes later and elsewhere, and there it may wait. */
 	bio_clear_polled(bio);
 	bio->bi_opf &= ~REQ_NOWAIT;
-	job->area = area;
-	job->bio = bio;
-	job->pos = pos;
-	job->claimed_to = pos;
-	job->end = end;
-	INIT_LIST_HEAD(&job->wait);
-	INIT_WORK(&job->work, job_work);
-	atomic_inc(&area->jobs);
 	if (hurry)
 		queue_work(area->job_queue, &job->work);
 	else
@@ -430,12 +550,23 @@ bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 	return true;
 }
 
+void diff_area_copy_range(struct diff_area *area, u64 pos, u64 end)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct diff_job *job = make_job(area, pos, end, GFP_NOIO);
+
+	job->done = &done;
+	job_step(job);
+	wait_for_completion(&done);
+}
+
 /* ---- the way to the store ---- */
 
 /* Under the chunk's lock; there is room. */
-static void add_piece(struct diff_area *area, struct diff_chunk *chunk,
-		      const struct diff_copy *copy, u64 pos)
+static void add_piece(const struct diff_copy *copy, u64 pos)
 {
+	struct diff_area *area = copy->area;
+	struct diff_chunk *chunk = copy->chunk;
 	struct diff_piece *last = chunk->nr_pieces ?
 		&chunk->pieces[chunk->nr_pieces - 1] : NULL;
 
@@ -473,194 +604,44 @@ static int make_room_for_piece(struct diff_chunk *chunk)
 	return 0;
 }
 
-void diff_copy_stored(struct diff_copy *copy, u64 pos, int error)
+int diff_copy_place(struct diff_copy *copy, u64 pos)
 {
-	struct diff_area *area = copy->area;
 	struct diff_chunk *chunk = copy->chunk;
+	int ret = make_room_for_piece(chunk);
 
-	if (!error)
-		error = make_room_for_piece(chunk);
+	if (ret)
+		return ret;
+	/* Not looked at before the granules are stored. */
+	spin_lock_irq(&chunk->lock);
+	add_piece(copy, pos);
+	spin_unlock_irq(&chunk->lock);
+	return 0;
+}
+
+static void copy_write_done(struct bio *bio)
+{
+	diff_copy_stored(bio->bi_private, blk_status_to_errno(bio->bi_status));
+}
+
+struct bio *diff_copy_bio(struct diff_copy *copy, struct block_device *bdev)
+{
+	return copy_bio(copy, bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
+			copy_write_done);
+}
+
+void diff_copy_stored(struct diff_copy *copy, int error)
+{
+	struct diff_chunk *chunk = copy->chunk;
+	unsigned long flags;
+
 	if (error) {
-		diff_area_fail(area, error, "cannot store old data");
+		diff_area_fail(copy->area, error, "cannot store old data");
 	} else {
-		spin_lock_irq(&chunk->lock);
-		add_piece(area, chunk, copy, pos);
+		spin_lock_irqsave(&chunk->lock, flags);
 		chunk->stored |= granule_mask(copy->first, copy->count);
-		spin_unlock_irq(&chunk->lock);
+		spin_unlock_irqrestore(&chunk->lock, flags);
 	}
 	free_copy(copy);
-}
-
-/* ---- the image ---- */
-
-#define STORE_READ_PAGES 64U
-
-/* Copies [offset, offset + bytes) of @pages to @skip bytes into the bio. */
-static void copy_to_bio(struct bio *bio, unsigned int skip,
-			struct page **pages, unsigned int offset,
-			unsigned int bytes)
-{
-	struct bvec_iter iter = bio->bi_iter;
-	struct bio_vec bv;
-
-	bio_advance_iter(bio, &iter, skip);
-	iter.bi_size = bytes;
-	__bio_for_each_segment(bv, bio, iter, iter) {
-		unsigned int done = 0;
-
-		while (done < bv.bv_len) {
-			unsigned int in = offset_in_page(offset);
-			unsigned int n = min_t(unsigned int, bv.bv_len - done,
-					       PAGE_SIZE - in);
-
-			memcpy_page(bv.bv_page, bv.bv_offset + done,
-				    pages[offset >> PAGE_SHIFT], in, n);
-			offset += n;
-			done += n;
-		}
-	}
-}
-
-/* The piece that holds this granule; it is stored. */
-static struct diff_piece find_piece(struct diff_chunk *chunk,
-				    unsigned int granule)
-{
-	struct diff_piece found = {};
-	unsigned int i;
-
-	spin_lock_irq(&chunk->lock);
-	for (i = 0; i < chunk->nr_pieces; i++) {
-		struct diff_piece *piece = &chunk->pieces[i];
-
-		if (granule >= piece->first &&
-		    granule < piece->first + piece->count)
-			found = *piece;
-	}
-	spin_unlock_irq(&chunk->lock);
-	return found;
-}
-
-/*
- * From the store: as much of [pos, end) as one piece has. Through pages of our
- * own, since the store may ask for another alignment than the image's readers.
- * Bytes done, or -errno.
- */
-static int read_stored(struct diff_area *area, struct diff_chunk *chunk,
-		       struct bio *bio, u64 pos, u64 end, unsigned int skip)
-{
-	unsigned int granule = granule_of(area, pos);
-	u64 base = pos & ~((1ULL << area->granule_shift) - 1);
-	struct page *pages[STORE_READ_PAGES];
-	unsigned int nr_pages, i, bytes, lead;
-	struct diff_piece piece;
-	int ret = 0;
-
-	/* Safe, and perhaps still on its way. */
-	wait_event(area->progress,
-		   READ_ONCE(chunk->stored) & BIT_ULL(granule) ||
-			   READ_ONCE(area->error));
-	if (READ_ONCE(area->error))
-		return -EIO;
-	piece = find_piece(chunk, granule);
-	/* Whole pages from a page boundary: at least the page of pos. */
-	lead = (pos - base) & PAGE_MASK;
-	bytes = ((piece.first + piece.count - granule) << area->granule_shift) -
-		lead;
-	bytes = min3(bytes, STORE_READ_PAGES << PAGE_SHIFT,
-		     (unsigned int)round_up(end - (base + lead), PAGE_SIZE));
-	nr_pages = bytes >> PAGE_SHIFT;
-	for (i = 0; i < nr_pages; i++) {
-		pages[i] = alloc_page(GFP_NOIO);
-		if (!pages[i]) {
-			nr_pages = i;
-			ret = -ENOMEM;
-			goto out;
-		}
-	}
-	ret = diff_storage_read(area->storage, pages, bytes,
-				piece.pos +
-				((u64)(granule - piece.first)
-				 << area->granule_shift) + lead);
-	if (ret) {
-		diff_area_fail(area, ret, "cannot read the difference storage");
-		goto out;
-	}
-	lead = pos - base - lead;
-	ret = min_t(u64, bytes - lead, end - pos);
-	copy_to_bio(bio, skip, pages, lead, ret);
-out:
-	for (i = 0; i < nr_pages; i++)
-		__free_page(pages[i]);
-	return ret;
-}
-
-/* From the origin, into the bio's own pages. */
-static int read_origin(struct diff_area *area, struct bio *bio, u64 pos,
-		       unsigned int bytes, unsigned int skip)
-{
-	struct bio *clone = bio_alloc_clone(area->bdev, bio, GFP_NOIO,
-					    &read_bios);
-	int ret;
-
-	bio_advance(clone, skip);
-	clone->bi_iter.bi_size = bytes;
-	clone->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
-	clone->bi_opf = REQ_OP_READ | (bio->bi_opf & REQ_SYNC);
-	ret = submit_bio_wait(clone);
-	bio_put(clone);
-	return ret;
-}
-
-static u64 safe_granules(struct diff_area *area, unsigned long number)
-{
-	struct diff_chunk *chunk = xa_load(&area->chunks, number);
-
-	return chunk ? smp_load_acquire(&chunk->safe) : 0;
-}
-
-/* Bytes of [pos, end) up to the first granule of the chunk in @mask. */
-static u64 bytes_before(struct diff_area *area, u64 pos, u64 end, u64 mask)
-{
-	u64 stop;
-
-	mask &= ~0ULL << granule_of(area, pos);
-	if (!mask)
-		return end - pos;
-	stop = (pos >> area->chunk_shift << area->chunk_shift) +
-	       ((u64)__ffs64(mask) << area->granule_shift);
-	return stop <= pos ? 0 : min(stop, end) - pos;
-}
-
-blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
-{
-	u64 start = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	u64 end = start + bio->bi_iter.bi_size;
-	u64 pos = start;
-
-	while (pos < end && !READ_ONCE(area->error)) {
-		struct chunk_part part = chunk_part(area, pos, end);
-		u64 clean = bytes_before(area, pos, part.end,
-					 safe_granules(area, part.number));
-		int ret;
-
-		if (!clean) {
-			ret = read_stored(area,
-					  xa_load(&area->chunks, part.number),
-					  bio, pos, part.end, pos - start);
-			if (ret < 0)
-				return BLK_STS_IOERR;
-			pos += ret;
-			continue;
-		}
-		ret = read_origin(area, bio, pos, clean, pos - start);
-		/* A dead image lets writes pass that it did not copy. */
-		if (ret || READ_ONCE(area->error))
-			return BLK_STS_IOERR;
-		/* What became safe meanwhile may be new data: read again. */
-		pos += bytes_before(area, pos, pos + clean,
-				    safe_granules(area, part.number));
-	}
-	return pos < end ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
 /* ---- life ---- */
@@ -670,9 +651,16 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 				   struct event_queue *events)
 {
 	struct diff_area *area = kzalloc(sizeof(*area), GFP_KERNEL);
+	int ret;
 
 	if (!area)
 		return ERR_PTR(-ENOMEM);
+	ret = diff_storage_ranges_on(storage, bdev, &area->excluded,
+				     &area->nr_excluded);
+	if (ret) {
+		kfree(area);
+		return ERR_PTR(ret);
+	}
 	/*
 	 * Its own: jobs may wait for the store or the origin, and what those
 	 * wait for may be jobs of another device.
@@ -682,6 +670,7 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 					  MAJOR(bdev->bd_dev),
 					  MINOR(bdev->bd_dev));
 	if (!area->job_queue) {
+		kvfree(area->excluded);
 		kfree(area);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -696,6 +685,8 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 			1ULL << min(chunk_maximum_count_shift, 40U));
 	/* 64 granules a chunk, but none below a page. */
 	area->granule_shift = max(area->chunk_shift - 6, (unsigned int)PAGE_SHIFT);
+	mutex_init(&area->map_lock);
+	mutex_init(&area->overlay_lock);
 	xa_init(&area->chunks);
 	init_waitqueue_head(&area->progress);
 	return area;
@@ -729,6 +720,9 @@ void diff_area_destroy(struct diff_area *area)
 	}
 	xa_destroy(&area->chunks);
 	put_device(&area->bdev->bd_device);
+	mutex_destroy(&area->overlay_lock);
+	mutex_destroy(&area->map_lock);
+	kvfree(area->excluded);
 	kfree(area);
 }
 
@@ -743,13 +737,8 @@ int diff_area_module_init(void)
 	if (!job_cache)
 		goto err_chunk_cache;
 	ret = mempool_init_slab_pool(&job_pool, JOB_RESERVE, job_cache);
-	if (ret)
-		goto err_job_cache;
-	ret = bioset_init(&read_bios, JOB_RESERVE, 0, BIOSET_NEED_BVECS);
 	if (!ret)
 		return 0;
-	mempool_exit(&job_pool);
-err_job_cache:
 	kmem_cache_destroy(job_cache);
 err_chunk_cache:
 	kmem_cache_destroy(chunk_cache);
@@ -758,7 +747,6 @@ err_chunk_cache:
 
 void diff_area_module_exit(void)
 {
-	bioset_exit(&read_bios);
 	mempool_exit(&job_pool);
 	kmem_cache_destroy(job_cache);
 	kmem_cache_destroy(chunk_cache);

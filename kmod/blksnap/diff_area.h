@@ -29,6 +29,7 @@
 #define _BLKSNAP_DIFF_AREA_H
 
 #include <linux/bio.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -36,8 +37,9 @@
 
 #include "events.h"
 
+struct cbt_map;
+struct device_range;
 struct diff_storage;
-struct gendisk;
 
 /* Granules [first, first + count) of a chunk lie at byte @pos of the store. */
 struct diff_piece {
@@ -51,13 +53,14 @@ struct diff_piece {
  * set under @lock, which interrupts take; @safe may be read without it.
  */
 struct diff_chunk {
+	unsigned long number;
 	spinlock_t lock;
 	u16 nr_pieces;
 	u16 room;
 	u64 claimed;
 	u64 safe;
 	u64 stored;
-	struct diff_piece *pieces; /* under lock; written by the store's writer */
+	struct diff_piece *pieces; /* under lock; changed by the store's writer */
 	struct list_head waiters;  /* jobs that wait for others' reads */
 };
 
@@ -69,9 +72,10 @@ struct diff_copy {
 	struct diff_job *job; /* that waits for the read */
 	u8 first;
 	u8 count;
-	u16 nr_pages;
-	u16 room; /* pages that it will have */
-	struct page *pages[];
+	u16 nr_vecs;
+	u32 bytes; /* of @vecs, whole pages */
+	struct bio bio; /* reads it, then writes it */
+	struct bio_vec vecs[]; /* each from the start of its compound page */
 };
 
 struct diff_area {
@@ -81,10 +85,16 @@ struct diff_area {
 	unsigned int chunk_shift;   /* bytes */
 	unsigned int granule_shift; /* bytes */
 	u64 capacity;		    /* bytes */
+	/* What of @bdev the storage lies in: zeroes in the image. */
+	struct device_range *excluded;
+	unsigned int nr_excluded;
 	struct xarray chunks;	    /* chunk number -> struct diff_chunk */
 	int error;		    /* 0, or the -errno that the image died of */
 	struct event corrupted;	    /* posted when it died */
 	struct event_queue *events; /* of the snapshot */
+	struct mutex map_lock;	    /* innermost of the sleeping ones */
+	struct cbt_map *map;	    /* that image writes are marked in, or NULL */
+	struct mutex overlay_lock;  /* image writes to the storage, one a time */
 	atomic_t jobs;		    /* bios taken over and not yet resubmitted */
 	atomic_t copies;	    /* in memory */
 	/* A job or copy is done, or error is set; see count_down(). */
@@ -100,6 +110,12 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 				   struct event_queue *events);
 
 /*
+ * What is excluded differs from the images before and after this one, whether
+ * it is written or not: marks it. At the instant of the take.
+ */
+void diff_area_mark_excluded(struct diff_area *area, struct cbt_map *map);
+
+/*
  * A write to these sectors (within the device) wants to pass. True: it was
  * taken over, and is resubmitted when the old data is safe. As
  * blkfilter_operations.submit_bio.
@@ -109,6 +125,18 @@ bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 
 /* Reads the image: the sectors of @bio as of the instant. May sleep on I/O. */
 blk_status_t diff_area_read(struct diff_area *area, struct bio *bio);
+
+/*
+ * Writes to the image, which has its data in the storage from then on. Marked
+ * in the change map. May sleep on I/O.
+ */
+blk_status_t diff_area_write(struct diff_area *area, struct bio *bio);
+
+/*
+ * Where image writes are marked from now on, or NULL: nowhere, because the map
+ * goes away. May sleep.
+ */
+void diff_area_set_map(struct diff_area *area, struct cbt_map *map);
 
 /* Kills the image, with the first error only. Any context. */
 void diff_area_fail(struct diff_area *area, int error, const char *what);
@@ -124,13 +152,60 @@ void diff_area_drain(struct diff_area *area);
 void diff_area_destroy(struct diff_area *area);
 
 /*
- * For the storage's writer: granules of @copy are at @pos of the store, or
- * could not be stored. Frees @copy. May sleep.
+ * For the storage's writer, one after the other: the copy's place in the store
+ * (ENOMEM; may sleep), the bio that writes it to @bdev and calls
+ * diff_copy_stored(), or that itself, in any context, with 0 or -errno: the
+ * copy is gone then.
  */
-void diff_copy_stored(struct diff_copy *copy, u64 pos, int error);
-static inline unsigned int diff_copy_bytes(const struct diff_copy *copy)
+int diff_copy_place(struct diff_copy *copy, u64 pos);
+struct bio *diff_copy_bio(struct diff_copy *copy, struct block_device *bdev);
+void diff_copy_stored(struct diff_copy *copy, int error);
+
+/* ---- for diff_area.c and diff_image.c alone ---- */
+
+/* A part of a byte range that lies in one chunk. */
+struct chunk_part {
+	unsigned long number;
+	u64 end;  /* of the part, bytes of the device */
+	u64 mask; /* granules that it touches */
+};
+
+static inline u64 granule_mask(unsigned int first, unsigned int count)
 {
-	return copy->nr_pages << PAGE_SHIFT;
+	return GENMASK_ULL(first + count - 1, first);
 }
+
+static inline unsigned int granule_of(const struct diff_area *area, u64 pos)
+{
+	return (pos & ((1ULL << area->chunk_shift) - 1)) >> area->granule_shift;
+}
+
+/* The part of [pos, end) in the chunk of pos. */
+static inline struct chunk_part chunk_part(const struct diff_area *area,
+					   u64 pos, u64 end)
+{
+	struct chunk_part part;
+	unsigned int first;
+
+	part.number = pos >> area->chunk_shift;
+	part.end = min(end, (u64)(part.number + 1) << area->chunk_shift);
+	first = granule_of(area, pos);
+	part.mask = granule_mask(first,
+				 granule_of(area, part.end - 1) - first + 1);
+	return part;
+}
+
+/*
+ * Makes [pos, end) of the device, as far as it is excluded, zeroes in @bio,
+ * whose data at @iter is that of pos. Any context.
+ */
+void diff_area_zero_excluded(const struct diff_area *area, struct bio *bio,
+			     struct bvec_iter iter, u64 pos, u64 end);
+
+/*
+ * Copies the old data of [pos, end), excluded parts too, and waits until it is
+ * safe, or the image dead. May sleep; not where current->bio_list is set.
+ */
+void diff_area_copy_range(struct diff_area *area, u64 pos, u64 end);
 
 #endif /* _BLKSNAP_DIFF_AREA_H */

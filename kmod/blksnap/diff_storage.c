@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One thread appends copies to the storage and tells their area where they
- * are. It runs with PF_LOCAL_THROTTLE and without I/O from reclaim: the pages
- * that the system wants to clean may wait for it.
+ * One thread appends copies to the storage. It runs with PF_LOCAL_THROTTLE and
+ * without I/O from reclaim: the pages that the system wants to clean may wait
+ * for it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bio.h>
 #include <linux/blkdev.h>
-#include <linux/falloc.h>
 #include <linux/kthread.h>
 #include <linux/namei.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/uio.h>
 
 #include "compat.h"
@@ -19,39 +21,107 @@
 #include "diff_storage.h"
 #include "params.h"
 
+#define SPLIT_RESERVE 16
+
 /* All that are open; diff_storage.link. Nothing is taken inside. */
 static DEFINE_MUTEX(storages_lock);
 static LIST_HEAD(storages);
+
+static struct bio_set split_bios;
+
+static struct inode *storage_inode(const struct diff_storage *storage)
+{
+	return storage->file->f_mapping->host;
+}
+
+static bool is_file(const struct diff_storage *storage)
+{
+	return S_ISREG(storage_inode(storage)->i_mode);
+}
+
+static bool is_mapped(const struct diff_storage *storage)
+{
+	return storage->extents.list;
+}
 
 /* ---- space ---- */
 
 static u64 portion_bytes(void)
 {
-	return max_t(u64, (u64)READ_ONCE(diff_storage_minimum) << SECTOR_SHIFT,
-		     PAGE_SIZE);
+	return round_down(max_t(u64,
+				(u64)READ_ONCE(diff_storage_minimum)
+					<< SECTOR_SHIFT,
+				PAGE_SIZE),
+			  PAGE_SIZE);
 }
 
-/*
- * A file grows by portions, when less than half a portion is free, or less
- * than what is needed now.
- */
-static int grow_if_short(struct diff_storage *storage, unsigned int bytes)
+/* Parts of the file that are no whole pages of the device are not used. */
+static int grow_mapped(struct diff_storage *storage, u64 size)
 {
-	u64 portion = portion_bytes();
-	u64 want = max_t(u64, portion / 2, bytes);
-	int ret = 0;
+	struct file_extents more, old;
+	int ret;
 
-	if (!S_ISREG(file_inode(storage->file)->i_mode))
-		return 0;
-	while (!ret && storage->capacity - storage->filled < want &&
-	       storage->capacity < storage->limit) {
-		u64 more = min(portion, storage->limit - storage->capacity);
+	ret = file_extents_grow(storage->file, size);
+	if (!ret)
+		ret = file_extents_again(storage->file, &storage->extents,
+					 &more);
+	if (ret)
+		return ret;
+	down_write(&storage->extents_sem);
+	old = storage->extents;
+	storage->extents = more;
+	WRITE_ONCE(storage->capacity, more.bytes);
+	up_write(&storage->extents_sem);
+	file_extents_free(&old);
+	return 0;
+}
 
-		ret = vfs_fallocate(storage->file, 0, storage->capacity, more);
+static int grow_to(struct diff_storage *storage, u64 size)
+{
+	int ret;
+
+	if (is_mapped(storage)) {
+		ret = grow_mapped(storage, size);
+	} else {
+		ret = vfs_fallocate(storage->file, 0, storage->size,
+				    size - storage->size);
 		if (!ret)
-			storage->capacity += more;
+			WRITE_ONCE(storage->capacity, size);
 	}
+	if (!ret)
+		WRITE_ONCE(storage->size, size);
 	return ret;
+}
+
+static bool may_grow(const struct diff_storage *storage)
+{
+	return is_file(storage) && !storage->fixed &&
+	       READ_ONCE(storage->size) < storage->limit &&
+	       !READ_ONCE(storage->grow_error);
+}
+
+/* By one portion; one at a time, of the work item or before there is one. */
+static void grow(struct diff_storage *storage)
+{
+	u64 more = min(portion_bytes(), storage->limit - storage->size);
+
+	WRITE_ONCE(storage->grow_error, grow_to(storage, storage->size + more));
+}
+
+static void grow_work(struct work_struct *work)
+{
+	struct diff_storage *storage =
+		container_of(work, struct diff_storage, grow_work);
+	unsigned int noio = memalloc_noio_save();
+
+	if (may_grow(storage))
+		grow(storage);
+	memalloc_noio_restore(noio);
+}
+
+static u64 free_bytes(const struct diff_storage *storage)
+{
+	return READ_ONCE(storage->capacity) - storage->filled;
 }
 
 static void tell_no_space(struct diff_storage *storage, unsigned int bytes)
@@ -65,80 +135,164 @@ static void tell_no_space(struct diff_storage *storage, unsigned int bytes)
 	event_post(storage->events, &storage->no_space);
 }
 
-/* Where the next @bytes go; ENOSPC, or why the file did not grow. */
+/*
+ * Where the next @bytes go; ENOSPC, or why the file did not grow. A file grows
+ * by portions when less than half a portion is free, and at once, with the
+ * writer waiting, when there is no room.
+ */
 static int allocate(struct diff_storage *storage, unsigned int bytes, u64 *pos)
 {
-	int ret = grow_if_short(storage, bytes);
-
-	if (storage->capacity - storage->filled < bytes) {
+	if (free_bytes(storage) < bytes)
+		WRITE_ONCE(storage->grow_error, 0); /* perhaps now */
+	while (free_bytes(storage) < bytes && may_grow(storage)) {
+		queue_work(system_long_wq, &storage->grow_work);
+		flush_work(&storage->grow_work);
+	}
+	if (free_bytes(storage) < bytes) {
 		tell_no_space(storage, bytes);
-		return ret ?: -ENOSPC;
+		return READ_ONCE(storage->grow_error) ?: -ENOSPC;
 	}
 	*pos = storage->filled;
 	storage->filled += bytes;
+	if (free_bytes(storage) < portion_bytes() / 2 && may_grow(storage))
+		queue_work(system_long_wq, &storage->grow_work);
 	return 0;
 }
 
 /* ---- I/O ---- */
 
-static int transfer(struct diff_storage *storage, struct page **pages,
-		    unsigned int bytes, loff_t pos, unsigned int direction)
+/* The device's bytes at @pos, and how many follow there. */
+static u64 place_of(struct diff_storage *storage, u64 pos, u64 *length)
+{
+	const struct file_extent *extent;
+	u64 start = 0;
+
+	*length = 0;
+	down_read(&storage->extents_sem);
+	extent = file_extents_find(&storage->extents, pos);
+	if (!WARN_ON_ONCE(!extent)) {
+		start = extent->start + (pos - extent->pos);
+		*length = extent->pos + extent->length - pos;
+	}
+	up_read(&storage->extents_sem);
+	return start;
+}
+
+/* Sends a bio to bytes @pos of the storage, in as many parts as it lies in. */
+static void submit_at(struct diff_storage *storage, struct bio *bio, u64 pos)
+{
+	for (;;) {
+		u64 length;
+		u64 start = place_of(storage, pos, &length);
+		struct bio *part;
+
+		if (!length) {
+			bio_io_error(bio);
+			return;
+		}
+		if (length >= bio->bi_iter.bi_size) {
+			bio->bi_iter.bi_sector = start >> SECTOR_SHIFT;
+			submit_bio_noacct(bio);
+			return;
+		}
+		part = bio_split(bio, length >> SECTOR_SHIFT, GFP_NOIO,
+				 &split_bios);
+		bio_chain(part, bio);
+		part->bi_iter.bi_sector = start >> SECTOR_SHIFT;
+		submit_bio_noacct(part);
+		pos += length;
+	}
+}
+
+static void transfer_done(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
+static int transfer_mapped(struct diff_storage *storage, struct bio_vec *bvecs,
+			   unsigned int nr, unsigned int bytes, u64 pos,
+			   enum req_op op)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct bio bio;
+	int ret;
+
+	bio_init(&bio, storage->extents.bdev, bvecs, nr,
+		 op | REQ_SYNC | (op_is_write(op) ? REQ_IDLE : 0));
+	bio.bi_vcnt = nr;
+	bio.bi_iter.bi_size = bytes;
+	bio.bi_private = &done;
+	bio.bi_end_io = transfer_done;
+	submit_at(storage, &bio, pos);
+	wait_for_completion_io(&done);
+	ret = blk_status_to_errno(bio.bi_status);
+	bio_uninit(&bio);
+	return ret;
+}
+
+static int transfer_file(struct diff_storage *storage, struct bio_vec *bvecs,
+			 unsigned int nr, unsigned int bytes, loff_t pos,
+			 enum req_op op)
+{
+	struct iov_iter iter;
+	ssize_t ret;
+
+	iov_iter_bvec(&iter, op_is_write(op) ? WRITE : READ, bvecs, nr, bytes);
+	while (iov_iter_count(&iter)) {
+		ret = op_is_write(op) ?
+			compat_vfs_iter_write(storage->file, &iter, &pos) :
+			vfs_iter_read(storage->file, &iter, &pos, 0);
+		if (ret <= 0)
+			return ret ?: -EIO;
+	}
+	return 0;
+}
+
+int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
+			  unsigned int bytes, u64 pos, enum req_op op)
 {
 	unsigned int nr = DIV_ROUND_UP(bytes, PAGE_SIZE), i;
 	struct bio_vec *bvecs;
-	struct iov_iter iter;
-	ssize_t ret = 0;
+	int ret;
 
 	bvecs = kmalloc_array(nr, sizeof(*bvecs), GFP_NOIO);
 	if (!bvecs)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++)
-		bvecs[i] = (struct bio_vec){ .bv_page = pages[i],
-					     .bv_len = PAGE_SIZE };
-	iov_iter_bvec(&iter, direction, bvecs, nr, bytes);
-	while (iov_iter_count(&iter)) {
-		ret = direction == WRITE ?
-			compat_vfs_iter_write(storage->file, &iter, &pos) :
-			vfs_iter_read(storage->file, &iter, &pos, 0);
-		if (ret <= 0) {
-			ret = ret ?: -EIO;
-			break;
-		}
-	}
+		bvec_set_page(&bvecs[i], pages[i], PAGE_SIZE, 0);
+	ret = is_mapped(storage) ?
+		transfer_mapped(storage, bvecs, nr, bytes, pos, op) :
+		transfer_file(storage, bvecs, nr, bytes, pos, op);
 	kfree(bvecs);
-	return ret < 0 ? ret : 0;
-}
-
-int diff_storage_read(struct diff_storage *storage, struct page **pages,
-		      unsigned int bytes, loff_t pos)
-{
-	return transfer(storage, pages, bytes, pos, READ);
+	return ret;
 }
 
 static void store(struct diff_storage *storage, struct diff_copy *copy)
 {
-	unsigned int bytes = diff_copy_bytes(copy);
 	/* Of a dead image nothing is worth storing. */
 	int ret = READ_ONCE(copy->area->error);
 	u64 pos = 0;
 
 	if (!ret)
-		ret = allocate(storage, bytes, &pos);
+		ret = allocate(storage, copy->bytes, &pos);
 	if (!ret)
-		ret = transfer(storage, copy->pages, bytes, pos, WRITE);
-	diff_copy_stored(copy, pos, ret);
+		ret = diff_copy_place(copy, pos);
+	if (!ret && is_mapped(storage)) {
+		submit_at(storage, diff_copy_bio(copy, storage->extents.bdev),
+			  pos);
+		return;
+	}
+	if (!ret)
+		ret = transfer_file(storage, copy->vecs, copy->nr_vecs,
+				    copy->bytes, pos, REQ_OP_WRITE);
+	diff_copy_stored(copy, ret);
 }
 
-static struct diff_copy *dequeue(struct diff_storage *storage)
+static void take_queue(struct diff_storage *storage, struct list_head *copies)
 {
-	struct diff_copy *copy;
-
 	spin_lock_irq(&storage->lock);
-	copy = list_first_entry_or_null(&storage->queue, struct diff_copy, link);
-	if (copy)
-		list_del(&copy->link);
+	list_splice_tail_init(&storage->queue, copies);
 	spin_unlock_irq(&storage->lock);
-	return copy;
 }
 
 void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy)
@@ -155,7 +309,9 @@ void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy)
 static int writer_thread(void *data)
 {
 	struct diff_storage *storage = data;
-	struct diff_copy *copy;
+	struct diff_copy *copy, *next;
+	struct blk_plug plug;
+	LIST_HEAD(copies);
 
 	memalloc_noio_save();
 	current->flags |= PF_LOCAL_THROTTLE;
@@ -163,13 +319,137 @@ static int writer_thread(void *data)
 		wait_event_idle(storage->wake,
 				!list_empty(&storage->queue) ||
 					kthread_should_stop());
-		copy = dequeue(storage);
-		if (copy)
-			store(storage, copy);
-		else if (kthread_should_stop())
+		take_queue(storage, &copies);
+		if (list_empty(&copies) && kthread_should_stop())
 			return 0;
+		blk_start_plug(&plug);
+		list_for_each_entry_safe(copy, next, &copies, link) {
+			list_del(&copy->link);
+			store(storage, copy);
+		}
+		blk_finish_plug(&plug);
 		cond_resched();
 	}
+}
+
+/* ---- where it lies ---- */
+
+static bool overlap(struct block_device *a, struct block_device *b)
+{
+	if (a->bd_disk != b->bd_disk)
+		return false;
+	return a == b || !bdev_is_partition(a) || !bdev_is_partition(b);
+}
+
+/*
+ * A file system of several devices (btrfs) does not say which they are, but
+ * has claimed them, as itself or, before 6.6, as its kind.
+ */
+static bool is_claimed_by(struct block_device *bdev, struct super_block *sb)
+{
+	struct block_device *part;
+	unsigned long idx;
+	bool found = false;
+
+	rcu_read_lock();
+	xa_for_each(&bdev->bd_disk->part_tbl, idx, part) {
+		void *holder = READ_ONCE(part->bd_holder);
+
+		if (overlap(part, bdev) && (holder == sb || holder == sb->s_type))
+			found = true;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* Is any of the storage's file system on the device? */
+static bool is_on(const struct diff_storage *storage, struct block_device *bdev)
+{
+	struct super_block *sb = storage_inode(storage)->i_sb;
+
+	if (is_mapped(storage))
+		return overlap(storage->extents.bdev, bdev);
+	return sb->s_bdev ? overlap(sb->s_bdev, bdev) : is_claimed_by(bdev, sb);
+}
+
+/*
+ * Blocks that the file would be given later may hold data of the image: so it
+ * gets all of them now.
+ */
+static int grow_for_good(struct diff_storage *storage)
+{
+	int ret = 0;
+
+	/* Who freezes, takes and thaws must not wait for himself. */
+	if (storage_inode(storage)->i_sb->s_writers.frozen != SB_UNFROZEN) {
+		pr_err("difference storage: its file system is frozen, and it has to grow there\n");
+		return -EBUSY;
+	}
+	WRITE_ONCE(storage->fixed, true);
+	flush_work(&storage->grow_work);
+	if (storage->size < storage->limit)
+		ret = grow_to(storage, storage->limit);
+	if (ret)
+		pr_err("difference storage: cannot grow to its limit of %llu bytes, which it has to before a snapshot of its own device: %pe\n",
+		       storage->limit, ERR_PTR(ret));
+	return ret;
+}
+
+int diff_storage_admit(struct diff_storage *storage, struct block_device *bdev)
+{
+	if (!is_on(storage, bdev))
+		return 0;
+	if (!is_file(storage)) {
+		pr_err("%pg: cannot be in a snapshot whose difference storage it is\n",
+		       bdev);
+		return -EBUSY;
+	}
+	/* What is known to stay in its place can be left out. */
+	if (is_mapped(storage))
+		return grow_for_good(storage);
+	pr_err("%pg: holds the difference storage of the snapshot, in a file that its file system (%s) may move\n",
+	       bdev, storage_inode(storage)->i_sb->s_type->name);
+	return -EBUSY;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct device_range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+int diff_storage_ranges_on(const struct diff_storage *storage,
+			   struct block_device *bdev,
+			   struct device_range **ranges, unsigned int *count)
+{
+	struct block_device *at = storage->extents.bdev;
+	u64 capacity = bdev_nr_bytes(bdev);
+	unsigned int i, n = 0;
+	s64 shift;
+
+	*ranges = NULL;
+	*count = 0;
+	if (!is_mapped(storage) || !overlap(at, bdev))
+		return 0;
+	*ranges = kvmalloc_array(storage->extents.count, sizeof(**ranges),
+				 GFP_KERNEL);
+	if (!*ranges)
+		return -ENOMEM;
+	shift = ((s64)at->bd_start_sect - (s64)bdev->bd_start_sect)
+		<< SECTOR_SHIFT;
+	for (i = 0; i < storage->extents.count; i++) {
+		s64 start = storage->extents.list[i].start + shift;
+		s64 end = start + storage->extents.list[i].length;
+
+		start = max(start, (s64)0);
+		end = min(end, (s64)capacity);
+		if (start < end)
+			(*ranges)[n++] = (struct device_range){ start, end };
+	}
+	sort(*ranges, n, sizeof(**ranges), compare_ranges, NULL);
+	*count = n;
+	return 0;
 }
 
 /* ---- opening ---- */
@@ -210,19 +490,64 @@ static struct file *open_storage(const char *path)
 	}
 }
 
-static int measure(struct diff_storage *storage)
+/* The whole device is one extent. */
+static int map_device(struct diff_storage *storage)
 {
-	struct inode *inode = storage->file->f_mapping->host;
-	u64 size = round_down(i_size_read(inode), PAGE_SIZE);
+	struct inode *inode = storage_inode(storage);
+	u64 size = min((u64)i_size_read(inode), storage->limit);
+	struct file_extents *extents = &storage->extents;
+	int ret;
 
-	if (S_ISBLK(inode->i_mode)) {
-		storage->capacity = min(size, storage->limit);
-		return 0;
-	}
+	if (size < PAGE_SIZE)
+		return -ENOSPC;
+	/* What is cached must not be written over what we write. */
+	ret = sync_blockdev(I_BDEV(inode));
+	if (ret)
+		return ret;
+	invalidate_inode_pages2(inode->i_mapping);
+	extents->list = kvmalloc(sizeof(*extents->list), GFP_KERNEL);
+	if (!extents->list)
+		return -ENOMEM;
+	extents->bytes = round_down(size, PAGE_SIZE);
+	extents->list[0] = (struct file_extent){ .length = extents->bytes };
+	extents->count = 1;
+	extents->bdev = I_BDEV(inode);
+	storage->capacity = extents->bytes;
+	return 0;
+}
+
+/* A file of at least a portion, without holes, and pinned where that works. */
+static int map_file(struct diff_storage *storage, const char *name)
+{
+	u64 size = round_down(i_size_read(storage_inode(storage)), PAGE_SIZE);
+	int ret;
+
 	if (size > storage->limit)
 		return -ENOSPC;
+	size = max(size, min(portion_bytes(), storage->limit));
+	ret = vfs_fallocate(storage->file, 0, 0, size);
+	if (ret)
+		return ret;
+	storage->size = size;
 	storage->capacity = size;
-	return grow_if_short(storage, 0);
+	ret = file_extents_pin(storage->file, &storage->extents);
+	if (!ret) {
+		storage->capacity = storage->extents.bytes;
+		return 0;
+	}
+	/* It is somebody else's. */
+	if (ret == -EBUSY || ret == -ETXTBSY)
+		return ret;
+	pr_info("difference storage %s: to be written through its file system, %s (%pe)\n",
+		name, storage_inode(storage)->i_sb->s_type->name, ERR_PTR(ret));
+	return 0;
+}
+
+static void unmap(struct diff_storage *storage)
+{
+	if (is_mapped(storage) && is_file(storage))
+		file_extents_unpin(storage->file);
+	file_extents_free(&storage->extents);
 }
 
 /*
@@ -275,6 +600,8 @@ struct diff_storage *diff_storage_open(const char __user *path,
 	}
 	storage->limit = round_down(limit_sectors << SECTOR_SHIFT, PAGE_SIZE);
 	storage->events = events;
+	init_rwsem(&storage->extents_sem);
+	INIT_WORK(&storage->grow_work, grow_work);
 	spin_lock_init(&storage->lock);
 	INIT_LIST_HEAD(&storage->queue);
 	init_waitqueue_head(&storage->wake);
@@ -286,7 +613,7 @@ struct diff_storage *diff_storage_open(const char __user *path,
 	ret = claim(storage);
 	if (ret)
 		goto err_file;
-	ret = measure(storage);
+	ret = is_file(storage) ? map_file(storage, name) : map_device(storage);
 	if (ret) {
 		pr_err("difference storage %s: cannot take it with a limit of %llu bytes: %pe\n",
 		       name, storage->limit, ERR_PTR(ret));
@@ -295,11 +622,13 @@ struct diff_storage *diff_storage_open(const char __user *path,
 	storage->writer = kthread_run(writer_thread, storage, "blksnap_store");
 	if (IS_ERR(storage->writer)) {
 		ret = PTR_ERR(storage->writer);
-		goto err_claim;
+		goto err_map;
 	}
 	kfree(name);
 	return storage;
 
+err_map:
+	unmap(storage);
 err_claim:
 	unclaim(storage);
 err_file:
@@ -314,19 +643,19 @@ err_name:
 void diff_storage_close(struct diff_storage *storage)
 {
 	kthread_stop(storage->writer);
+	cancel_work_sync(&storage->grow_work);
+	unmap(storage);
 	unclaim(storage);
 	filp_close(storage->file, NULL);
 	kfree(storage);
 }
 
-bool diff_storage_is_on(const struct diff_storage *storage,
-			struct block_device *bdev)
+int diff_storage_module_init(void)
 {
-	struct inode *inode = storage->file->f_mapping->host;
-	struct block_device *at = S_ISBLK(inode->i_mode) ? I_BDEV(inode) :
-							   inode->i_sb->s_bdev;
+	return bioset_init(&split_bios, SPLIT_RESERVE, 0, 0);
+}
 
-	if (!at || at->bd_disk != bdev->bd_disk)
-		return false;
-	return at == bdev || !bdev_is_partition(at) || !bdev_is_partition(bdev);
+void diff_storage_module_exit(void)
+{
+	bioset_exit(&split_bios);
 }

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The difference storage of a snapshot: a file or block device that old data
- * is appended to. One thread writes it, so that the writers of the origin wait
- * for no store, and a file system below may sleep and allocate.
+ * is appended to. One thread allocates the space and starts the writes, so
+ * that the writers of the origin wait for no store.
+ *
+ * Where a file lies on a device is asked of its file system (file_extents.h),
+ * and the device is written there: no journal, no lock and no frozen file
+ * system is in the way. Files of which that cannot be known (tmpfs, network
+ * and copy-on-write file systems) are written through their file system.
  */
 #ifndef _BLKSNAP_DIFF_STORAGE_H
 #define _BLKSNAP_DIFF_STORAGE_H
 
 #include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "events.h"
+#include "file_extents.h"
 
 struct task_struct;
 
@@ -21,8 +30,14 @@ struct task_struct;
  * @link:     in the list of all
  * @file:     regular file or block device
  * @limit:    bytes that it may take at most
- * @capacity: bytes that may be written now; a file is grown up to @limit
- * @filled:   bytes given out. @capacity, @filled: the writer thread's alone
+ * @extents:  where it lies; no list if it is written through the file system.
+ *            Changed under @extents_sem by a growth
+ * @size:     of the file, bytes; grown up to @limit
+ * @capacity: bytes that may be written now
+ * @fixed:    it lies on a device of the snapshot, and does not grow any more
+ * @filled:   bytes given out; the writer thread's alone
+ * @grow_work: grows it ahead of need
+ * @grow_error: what the last growth ended with
  * @writer:   the thread
  * @lock:     guards @queue; taken from interrupts
  * @queue:    copies that are to be stored, diff_copy.link
@@ -34,8 +49,14 @@ struct diff_storage {
 	struct list_head link;
 	struct file *file;
 	u64 limit;
+	struct rw_semaphore extents_sem;
+	struct file_extents extents;
+	u64 size;
 	u64 capacity;
+	bool fixed;
 	u64 filled;
+	struct work_struct grow_work;
+	int grow_error;
 	struct task_struct *writer;
 	spinlock_t lock;
 	struct list_head queue;
@@ -44,6 +65,9 @@ struct diff_storage {
 	struct event no_space;
 	bool told_no_space;
 };
+
+int diff_storage_module_init(void);
+void diff_storage_module_exit(void);
 
 /*
  * Opens the path, a user-space pointer, as the caller sees it, and starts the
@@ -55,16 +79,34 @@ struct diff_storage *diff_storage_open(const char __user *path,
 /* The queue is empty and stays so. May sleep. */
 void diff_storage_close(struct diff_storage *storage);
 
-/* Is data of the storage kept on this device itself? */
-bool diff_storage_is_on(const struct diff_storage *storage,
-			struct block_device *bdev);
+/*
+ * @bdev is to be in the snapshot. If the storage is a file on it, it grows to
+ * its limit and no more. EBUSY, and a line in the log that explains: the storage
+ * is this device, or a file that is not known to stay where it is, or whose file
+ * system is frozen. ENOSPC: no room to grow. May sleep, and does I/O.
+ */
+int diff_storage_admit(struct diff_storage *storage, struct block_device *bdev);
+
+/* Bytes [start, end) of a device. */
+struct device_range {
+	u64 start;
+	u64 end;
+};
+
+/*
+ * The parts of an admitted device that the storage lies in, by their start.
+ * *count is 0 where it lies elsewhere. The caller frees *ranges with kvfree().
+ */
+int diff_storage_ranges_on(const struct diff_storage *storage,
+			   struct block_device *bdev,
+			   struct device_range **ranges, unsigned int *count);
 
 struct diff_copy;
 /* Hands a copy over to be stored: diff_copy_stored() is called then. Any context. */
 void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy);
 
-/* Reads @bytes at @pos into @pages. May sleep. */
-int diff_storage_read(struct diff_storage *storage, struct page **pages,
-		      unsigned int bytes, loff_t pos);
+/* Reads or writes @bytes at @pos, in whole pages. May sleep. */
+int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
+			  unsigned int bytes, u64 pos, enum req_op op);
 
 #endif /* _BLKSNAP_DIFF_STORAGE_H */

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "diff_area.h"
+#include "diff_storage.h"
 #include "image.h"
 #include "params.h"
 #include "snapshot.h"
@@ -144,10 +145,13 @@ static struct miscdevice control_device = {
 
 static int __init blksnap_init(void)
 {
-	int ret = diff_area_module_init();
+	int ret = diff_storage_module_init();
 
 	if (ret)
 		return ret;
+	ret = diff_area_module_init();
+	if (ret)
+		goto err_diff_storage;
 	ret = image_module_init();
 	if (ret)
 		goto err_diff_area;
@@ -165,6 +169,8 @@ err_image:
 	image_module_exit();
 err_diff_area:
 	diff_area_module_exit();
+err_diff_storage:
+	diff_storage_module_exit();
 	return ret;
 }
 
@@ -175,6 +181,7 @@ static void __exit blksnap_exit(void)
 	tracker_module_exit();
 	image_module_exit();
 	diff_area_module_exit();
+	diff_storage_module_exit();
 }
 
 module_init(blksnap_init);

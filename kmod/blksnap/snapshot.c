@@ -281,6 +281,7 @@ static void flip(struct snapshot *snapshot)
 		if (member->map)
 			swap(*member->map, member->tracker->map);
 		cbt_map_take(&member->tracker->map);
+		diff_area_mark_excluded(member->area, &member->tracker->map);
 		tracker_start_copying(member->tracker, member->area);
 	}
 	snapshot->taken = true;
@@ -405,6 +406,8 @@ static void release_member(struct snapshot_member *member)
 		WRITE_ONCE(tracker->diff, NULL);
 		member->area = NULL;
 		member->image = NULL;
+		if (area)
+			diff_area_set_map(area, NULL);
 		mutex_unlock(&tracker->lock);
 		blkfilter_drain(&tracker->filter);
 	}
@@ -439,6 +442,9 @@ static int take(struct snapshot *snapshot)
 		goto out_release;
 
 	list_for_each_entry(member, &snapshot->members, link) {
+		mutex_lock(&member->tracker->lock);
+		diff_area_set_map(member->area, &member->tracker->map);
+		mutex_unlock(&member->tracker->lock);
 		ret = image_show(member->image);
 		if (ret)
 			goto out_release;
@@ -521,12 +527,7 @@ static int check_addable(struct snapshot *snapshot, struct tracker *tracker)
 		return -EPERM;
 	}
 #endif
-	if (diff_storage_is_on(snapshot->storage, bdev)) {
-		pr_err("%pg: holds the difference storage of the snapshot\n",
-		       bdev);
-		return -EBUSY;
-	}
-	return 0;
+	return diff_storage_admit(snapshot->storage, bdev);
 }
 
 int snapshot_add(const struct blksnap_uuid *id, struct tracker *tracker)
@@ -584,6 +585,8 @@ void snapshot_forget(struct tracker *tracker)
 	/* A destroy may have come first. */
 	if (tracker->member) {
 		tracker->member->tracker = NULL;
+		if (tracker->member->area)
+			diff_area_set_map(tracker->member->area, NULL);
 		tracker->member = NULL;
 		WRITE_ONCE(tracker->diff, NULL);
 	}

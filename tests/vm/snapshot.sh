@@ -35,7 +35,7 @@ try:
 except OSError:
     control.destroy(snapshot)
     raise
-print(uuid.UUID(bytes=snapshot))' "$1" "$(numfmt --from=iec "$2")" "${@:3}"
+print(uuid.UUID(bytes=snapshot))' "$1" "$(numfmt --from=iec "$2")" "${@:3}" || return
 	settle
 }
 
