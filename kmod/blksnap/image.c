@@ -23,7 +23,7 @@ struct image {
 	wait_queue_head_t idle; /* count_down under its lock, as in diff_area.c */
 };
 
-/* A read of an image waits for I/O, and so needs a worker. */
+/* What an image is asked waits for I/O, and so needs a worker. */
 struct image_io {
 	struct work_struct work;
 	struct image *image;
@@ -39,7 +39,9 @@ static void image_io_work(struct work_struct *work)
 	struct image_io *io = container_of(work, struct image_io, work);
 	struct image *image = io->image;
 
-	io->bio->bi_status = diff_area_read(image->area, io->bio);
+	io->bio->bi_status = op_is_write(bio_op(io->bio)) ?
+		diff_area_write(image->area, io->bio) :
+		diff_area_read(image->area, io->bio);
 	bio_endio(io->bio);
 	mempool_free(io, &io_pool);
 
@@ -54,9 +56,10 @@ static void image_submit_bio(struct bio *bio)
 	struct image *image = bio->bi_bdev->bd_disk->private_data;
 	struct image_io *io;
 
-	/* The disk is read-only, but that alone stops nobody. */
-	if (bio_op(bio) != REQ_OP_READ) {
-		bio_io_error(bio);
+	/* The disk offers no other. */
+	if (bio_op(bio) != REQ_OP_READ && bio_op(bio) != REQ_OP_WRITE) {
+		bio->bi_status = BLK_STS_NOTSUPP;
+		bio_endio(bio);
 		return;
 	}
 	io = mempool_alloc(&io_pool, bio->bi_opf & REQ_NOWAIT ? GFP_NOWAIT :
@@ -104,7 +107,6 @@ struct image *image_create(struct diff_area *area)
 	snprintf(disk->disk_name, DISK_NAME_LEN, "blksnap-%u-%u",
 		 MAJOR(area->bdev->bd_dev), MINOR(area->bdev->bd_dev));
 	set_capacity(disk, area->capacity >> SECTOR_SHIFT);
-	set_disk_ro(disk, true);
 	return image;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The image of one device in a snapshot, as a read-only block device. */
+/* The image of one device in a snapshot, as a block device. */
 #ifndef _BLKSNAP_IMAGE_H
 #define _BLKSNAP_IMAGE_H
 
