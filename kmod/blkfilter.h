@@ -83,10 +83,18 @@ void blkfilter_unregister(struct blkfilter_operations *ops);
 void blkfilter_resubmit(struct bio *bio);
 
 /*
- * Waits until every write that was between submit_bio() and the device's queue
- * when called has entered the queue, or if the device is gone does nothing.
+ * Waits until no submit_bio() runs that was running when called; writes that
+ * these let pass have been submitted. If the device is gone it does nothing.
  * May sleep; new writes do not delay it.
  */
 void blkfilter_drain(struct blkfilter *flt);
+
+/*
+ * After that: writes that were let pass are now in a request queue (which can
+ * be frozen), or have ended. This waits for the ends of all that may be queued
+ * elsewhere, on any filter's part of the disk. ETIMEDOUT after @timeout jiffies;
+ * ENOMEM. May sleep; new writes do not delay it.
+ */
+int blkfilter_drain_flights(struct blkfilter *flt, unsigned long timeout);
 
 #endif /* _BLKFILTER_H */

@@ -20,10 +20,11 @@
  * on its stack, which tasks RCU does not see; so a per-CPU count of calls is
  * drained between two tasks-RCU grace periods before the module goes.
  *
- * Not closed: a bio submitted from within another's submission (device-mapper
- * above us) is only queued on current->bio_list when the original returns, and
- * one that blk-throttle holds back goes down later. A drain does not wait for
- * these. Frozen file systems have none.
+ * Flights. When the original returns, a write is in the request queue of its
+ * disk. But it may also be queued elsewhere: on current->bio_list if it was
+ * submitted from within another's submission (device-mapper above us), with
+ * blk-throttle, or in a disk that is not request-based and does as it likes.
+ * Of these writes the end is awaited: their bi_end_io passes through here.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -50,8 +51,21 @@ struct hooked_disk {
 	struct gendisk *disk;
 	struct srcu_struct srcu;
 	struct list_head filters; /* blkfilter.link, SRCU */
-	refcount_t users;	  /* filters, and drains under way */
+	refcount_t users;	  /* filters, drains, flights */
+	struct srcu_struct flights; /* a read lock is a flight */
+	struct work_struct put_work; /* a put where one may not sleep */
 };
+
+/* A write whose end is awaited. */
+struct flight {
+	struct hooked_disk *hd;
+	int idx; /* of hd->flights */
+	bio_end_io_t *end_io; /* what the bio had */
+	void *private;
+};
+
+static struct kmem_cache *flight_cache;
+static struct workqueue_struct *put_queue;
 
 /* Innermost: nothing is taken under it. Taken in device removal too. */
 static DEFINE_SPINLOCK(disk_lock);
@@ -136,6 +150,65 @@ static bool filters_took(struct hooked_disk *hd, struct bio *bio)
 	return false;
 }
 
+/* May it be somewhere else than in a request queue, once it is submitted? */
+static bool may_linger(struct bio *bio)
+{
+	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
+
+	if (current->bio_list || !queue_is_mq(q))
+		return true;
+#ifdef CONFIG_BLK_DEV_THROTTLING
+	/* The root group has no limits. */
+	if (q->td && bio->bi_blkg && bio->bi_blkg != q->root_blkg)
+		return true;
+#endif
+	return false;
+}
+
+static void flight_done(struct bio *bio)
+{
+	struct flight *flight = bio->bi_private;
+	struct hooked_disk *hd = flight->hd;
+
+	this_cpu_inc(calls_inside);
+	bio->bi_end_io = flight->end_io;
+	bio->bi_private = flight->private;
+	__srcu_read_unlock(&hd->flights, flight->idx);
+	kmem_cache_free(flight_cache, flight);
+	/* The last one frees the disk, which sleeps. */
+	if (!refcount_dec_not_one(&hd->users))
+		queue_work(put_queue, &hd->put_work);
+	/* Not bio_endio(), which has done its work. */
+	if (bio->bi_end_io)
+		bio->bi_end_io(bio);
+	barrier();
+	this_cpu_dec(calls_inside);
+}
+
+static void begin_flight(struct hooked_disk *hd, struct bio *bio)
+{
+	struct flight *flight;
+
+	/* What is left of a bio that was split comes by again. */
+	if (bio->bi_end_io == flight_done &&
+	    ((struct flight *)bio->bi_private)->hd == hd)
+		return;
+	/* No waiting: those that we would wait for may wait for us. */
+	flight = kmem_cache_alloc(flight_cache, GFP_ATOMIC | __GFP_NOWARN);
+	if (!flight) {
+		pr_warn_ratelimited("%pg: no memory to follow a write; a snapshot that is being taken may miss it\n",
+				    bio->bi_bdev);
+		return;
+	}
+	refcount_inc(&hd->users);
+	flight->hd = hd;
+	flight->idx = __srcu_read_lock(&hd->flights);
+	flight->end_io = bio->bi_end_io;
+	flight->private = bio->bi_private;
+	bio->bi_end_io = flight_done;
+	bio->bi_private = flight;
+}
+
 void blkfilter_resubmit(struct bio *bio)
 {
 	struct hooked_disk *hd;
@@ -151,8 +224,11 @@ void blkfilter_resubmit(struct bio *bio)
 		call_original(bio);
 		return;
 	}
-	if (!filters_took(hd, bio))
+	if (!filters_took(hd, bio)) {
+		if (may_linger(bio))
+			begin_flight(hd, bio);
 		call_original(bio);
+	}
 	srcu_read_unlock(&hd->srcu, idx);
 }
 EXPORT_SYMBOL_GPL(blkfilter_resubmit);
@@ -183,6 +259,31 @@ static void notrace submit_bio_callback(unsigned long ip,
 		compat_ftrace_set_ip(fregs, (unsigned long)hooked_submit_bio);
 	preempt_enable_notrace();
 }
+
+#ifdef COMPAT_BDEV_WRITE_PAGE
+/* In place of bdev_write_page() on a hooked disk: its callers make a bio then. */
+static noinline int hooked_bdev_write_page(struct block_device *bdev,
+					   sector_t sector, struct page *page,
+					   struct writeback_control *wbc)
+{
+	return -EOPNOTSUPP;
+}
+
+static void notrace write_page_callback(unsigned long ip,
+					unsigned long parent_ip,
+					struct ftrace_ops *ops,
+					struct ftrace_regs *fregs)
+{
+	struct block_device *bdev =
+		(struct block_device *)compat_ftrace_arg(fregs, 0);
+
+	preempt_disable_notrace();
+	if (find_hooked_disk(bdev->bd_disk))
+		compat_ftrace_set_ip(fregs,
+				     (unsigned long)hooked_bdev_write_page);
+	preempt_enable_notrace();
+}
+#endif
 
 /* ---- ioctls on the fd of a block device ---- */
 
@@ -223,41 +324,101 @@ static void notrace ioctl_callback(unsigned long ip, unsigned long parent_ip,
  */
 #define HOOK_FLAGS (FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
 
-static struct ftrace_ops submit_bio_ops = {
-	.func = submit_bio_callback,
-	.flags = HOOK_FLAGS,
+struct hook {
+	struct ftrace_ops ops;
+	char *function;
+	char *twin; /* with the same arguments, or NULL */
 };
-static struct ftrace_ops ioctl_ops = {
-	.func = ioctl_callback,
-	.flags = HOOK_FLAGS,
+
+/* While there is a hooked disk. */
+static struct hook bio_hooks[] = {
+	{
+		.ops = { .func = submit_bio_callback, .flags = HOOK_FLAGS },
+		.function = "submit_bio_noacct",
+	},
+#ifdef COMPAT_BDEV_WRITE_PAGE
+	{
+		.ops = { .func = write_page_callback, .flags = HOOK_FLAGS },
+		.function = COMPAT_BDEV_WRITE_PAGE,
+	},
+#endif
+};
+
+/* While the module is loaded. */
+static struct hook ioctl_hook = {
+	.ops = { .func = ioctl_callback, .flags = HOOK_FLAGS },
+	.function = "blkdev_ioctl",
+	.twin = IS_ENABLED(CONFIG_COMPAT) ? "compat_blkdev_ioctl" : NULL,
 };
 
 /*
- * Once for an ops: ftrace_free_filter() leaves it with pointers to what it has
+ * Once for a hook: ftrace_free_filter() leaves it with pointers to what it has
  * freed, so it is for the end only.
  */
-static int choose_functions(struct ftrace_ops *ops, char *first, char *second)
+static int choose_function(struct hook *hook)
 {
-	int ret = ftrace_set_filter(ops, first, strlen(first), 1);
+	int ret = ftrace_set_filter(&hook->ops, hook->function,
+				    strlen(hook->function), 1);
 
-	if (!ret && second)
-		ret = ftrace_set_filter(ops, second, strlen(second), 0);
+	if (!ret && hook->twin)
+		ret = ftrace_set_filter(&hook->ops, hook->twin,
+					strlen(hook->twin), 0);
 	if (ret)
 		pr_err("cannot hook %s: %pe; the kernel has no such function, or does not trace it\n",
-		       first, ERR_PTR(ret));
+		       hook->function, ERR_PTR(ret));
 	return ret;
 }
 
-static int hook_functions(struct ftrace_ops *ops)
+static int hook_function(struct hook *hook)
 {
-	int ret = register_ftrace_function(ops);
+	int ret = register_ftrace_function(&hook->ops);
 
 	if (ret)
-		pr_err("cannot hook the block layer: %pe%s\n", ERR_PTR(ret),
+		pr_err("cannot hook %s: %pe%s\n", hook->function, ERR_PTR(ret),
 		       ret == -EBUSY ?
 			       "; a live patch or another block device filter holds it" :
 			       "");
 	return ret;
+}
+
+static int choose_functions(void)
+{
+	int ret = choose_function(&ioctl_hook);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bio_hooks) && !ret; i++)
+		ret = choose_function(&bio_hooks[i]);
+	return ret;
+}
+
+static void choose_none(void)
+{
+	unsigned int i;
+
+	ftrace_free_filter(&ioctl_hook.ops);
+	for (i = 0; i < ARRAY_SIZE(bio_hooks); i++)
+		ftrace_free_filter(&bio_hooks[i].ops);
+}
+
+static void unhook_bio_path(unsigned int count)
+{
+	while (count)
+		unregister_ftrace_function(&bio_hooks[--count].ops);
+}
+
+static int hook_bio_path(void)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(bio_hooks); i++) {
+		ret = hook_function(&bio_hooks[i]);
+		if (ret) {
+			unhook_bio_path(i);
+			return ret;
+		}
+	}
+	return 0;
 }
 
 static long calls_inside_sum(void)
@@ -274,35 +435,76 @@ int hook_init(void)
 {
 	int ret;
 
+	flight_cache = KMEM_CACHE(flight, 0);
+	if (!flight_cache)
+		return -ENOMEM;
+	put_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
+	if (!put_queue) {
+		kmem_cache_destroy(flight_cache);
+		return -ENOMEM;
+	}
 	find_original();
-	ret = choose_functions(&submit_bio_ops, "submit_bio_noacct", NULL);
+	ret = choose_functions();
 	if (!ret)
-		ret = choose_functions(&ioctl_ops, "blkdev_ioctl",
-				       IS_ENABLED(CONFIG_COMPAT) ?
-					       "compat_blkdev_ioctl" : NULL);
-	if (!ret)
-		ret = hook_functions(&ioctl_ops);
+		ret = hook_function(&ioctl_hook);
 	if (ret) {
-		ftrace_free_filter(&ioctl_ops);
-		ftrace_free_filter(&submit_bio_ops);
+		choose_none();
+		destroy_workqueue(put_queue);
+		kmem_cache_destroy(flight_cache);
 	}
 	return ret;
 }
 
 void hook_exit(void)
 {
-	unregister_ftrace_function(&ioctl_ops);
+	/* Disks that only flights hold. */
+	while (READ_ONCE(disk_count))
+		schedule_timeout_uninterruptible(1);
+	unregister_ftrace_function(&ioctl_hook.ops);
 	/* Who was redirected, but had not yet counted itself. */
 	synchronize_rcu_tasks();
 	while (calls_inside_sum())
 		schedule_timeout_uninterruptible(1);
-	/* Who has counted itself out, but not yet returned. */
+	/* Who has counted itself out, but not yet returned: tasks; interrupts. */
 	synchronize_rcu_tasks();
-	ftrace_free_filter(&ioctl_ops);
-	ftrace_free_filter(&submit_bio_ops);
+	synchronize_rcu();
+	choose_none();
+	destroy_workqueue(put_queue);
+	kmem_cache_destroy(flight_cache);
 }
 
 /* ---- which disks are hooked ---- */
+
+static void free_hooked_disk(struct hooked_disk *hd)
+{
+	spin_lock(&disk_lock);
+	hlist_del_rcu(&hd->node);
+	spin_unlock(&disk_lock);
+	/* After this nobody finds it; after that nobody uses it. */
+	synchronize_rcu();
+	synchronize_srcu(&hd->srcu);
+	cleanup_srcu_struct(&hd->srcu);
+	/* Drains that nobody waits for any more. */
+	srcu_barrier(&hd->flights);
+	cleanup_srcu_struct(&hd->flights);
+	kfree(hd);
+	if (disk_count == 1)
+		unhook_bio_path(ARRAY_SIZE(bio_hooks));
+	WRITE_ONCE(disk_count, disk_count - 1);
+}
+
+static void put_hooked_disk(struct hooked_disk *hd)
+{
+	if (refcount_dec_and_mutex_lock(&hd->users, &hook_mutex)) {
+		free_hooked_disk(hd);
+		mutex_unlock(&hook_mutex);
+	}
+}
+
+static void put_work(struct work_struct *work)
+{
+	put_hooked_disk(container_of(work, struct hooked_disk, put_work));
+}
 
 static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 {
@@ -314,13 +516,17 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	ret = init_srcu_struct(&hd->srcu);
 	if (ret)
 		goto err_free;
+	ret = init_srcu_struct(&hd->flights);
+	if (ret)
+		goto err_srcu;
+	INIT_WORK(&hd->put_work, put_work);
 	hd->disk = disk;
 	refcount_set(&hd->users, 1);
 	INIT_LIST_HEAD(&hd->filters);
 	if (!disk_count) {
-		ret = hook_functions(&submit_bio_ops);
+		ret = hook_bio_path();
 		if (ret)
-			goto err_srcu;
+			goto err_flights;
 	}
 	disk_count++;
 	spin_lock(&disk_lock);
@@ -329,25 +535,13 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	spin_unlock(&disk_lock);
 	return hd;
 
+err_flights:
+	cleanup_srcu_struct(&hd->flights);
 err_srcu:
 	cleanup_srcu_struct(&hd->srcu);
 err_free:
 	kfree(hd);
 	return ERR_PTR(ret);
-}
-
-static void free_hooked_disk(struct hooked_disk *hd)
-{
-	spin_lock(&disk_lock);
-	hlist_del_rcu(&hd->node);
-	spin_unlock(&disk_lock);
-	/* After this nobody finds it; after that nobody uses it. */
-	synchronize_rcu();
-	synchronize_srcu(&hd->srcu);
-	cleanup_srcu_struct(&hd->srcu);
-	kfree(hd);
-	if (!--disk_count)
-		unregister_ftrace_function(&submit_bio_ops);
 }
 
 int hook_add(struct blkfilter *flt)
@@ -389,14 +583,6 @@ void hook_unpublish(struct blkfilter *flt)
 	spin_unlock(&disk_lock);
 }
 
-static void put_hooked_disk(struct hooked_disk *hd)
-{
-	if (refcount_dec_and_mutex_lock(&hd->users, &hook_mutex)) {
-		free_hooked_disk(hd);
-		mutex_unlock(&hook_mutex);
-	}
-}
-
 void hook_remove(struct blkfilter *flt)
 {
 	struct hooked_disk *hd = flt->hooked;
@@ -409,7 +595,45 @@ void hook_remove(struct blkfilter *flt)
 	put_hooked_disk(hd);
 }
 
-void blkfilter_drain(struct blkfilter *flt)
+/* Waits until flights are over that began before it. */
+struct landing {
+	struct rcu_head rcu;
+	struct completion done;
+	refcount_t users; /* who waits, and the callback */
+};
+
+static void put_landing(struct landing *landing)
+{
+	if (refcount_dec_and_test(&landing->users))
+		kfree(landing);
+}
+
+static void all_landed(struct rcu_head *rcu)
+{
+	struct landing *landing = container_of(rcu, struct landing, rcu);
+
+	complete(&landing->done);
+	put_landing(landing);
+}
+
+static int wait_for_flights(struct hooked_disk *hd, unsigned long timeout)
+{
+	struct landing *landing = kzalloc(sizeof(*landing), GFP_KERNEL);
+	int ret = 0;
+
+	if (!landing)
+		return -ENOMEM;
+	init_completion(&landing->done);
+	refcount_set(&landing->users, 2);
+	call_srcu(&hd->flights, &landing->rcu, all_landed);
+	if (!wait_for_completion_timeout(&landing->done, timeout))
+		ret = -ETIMEDOUT;
+	put_landing(landing);
+	return ret;
+}
+
+/* A reference on the filter's disk, or NULL if it is shown no bios any more. */
+static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
 {
 	struct hooked_disk *hd;
 
@@ -419,9 +643,29 @@ void blkfilter_drain(struct blkfilter *flt)
 	if (hd)
 		refcount_inc(&hd->users);
 	spin_unlock(&disk_lock);
+	return hd;
+}
+
+void blkfilter_drain(struct blkfilter *flt)
+{
+	struct hooked_disk *hd = get_hooked_disk(flt);
+
 	if (!hd)
 		return;
 	synchronize_srcu(&hd->srcu);
 	put_hooked_disk(hd);
 }
 EXPORT_SYMBOL_GPL(blkfilter_drain);
+
+int blkfilter_drain_flights(struct blkfilter *flt, unsigned long timeout)
+{
+	struct hooked_disk *hd = get_hooked_disk(flt);
+	int ret;
+
+	if (!hd)
+		return 0;
+	ret = wait_for_flights(hd, timeout);
+	put_hooked_disk(hd);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(blkfilter_drain_flights);

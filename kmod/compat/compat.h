@@ -47,6 +47,14 @@ static __always_inline void compat_ftrace_set_ip(struct ftrace_regs *fregs,
 }
 
 /*
+ * Before 6.3, pages are written to some disks (brd, zram) past
+ * submit_bio_noacct(), where bdev_write_page() does not say EOPNOTSUPP.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define COMPAT_BDEV_WRITE_PAGE "bdev_write_page"
+#endif
+
+/*
  * Freezes the file system on the device, if there is one. May sleep. Where
  * somebody (fsfreeze, say) has frozen it already, newer kernels count that;
  * before 6.8 it is EBUSY, also while somebody is still at it: so try for a
