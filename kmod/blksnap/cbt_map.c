@@ -7,9 +7,18 @@
 #include "cbt_map.h"
 #include "params.h"
 
-int cbt_map_init(struct cbt_map *map, u64 capacity)
+bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev)
 {
+	return map->capacity != bdev_nr_bytes(bdev) ||
+	       map->diskseq != bdev->bd_disk->diskseq;
+}
+
+int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
+{
+	u64 capacity = bdev_nr_bytes(bdev);
+
 	map->capacity = capacity;
+	map->diskseq = bdev->bd_disk->diskseq;
 	map->block_shift = blksnap_block_shift(capacity,
 			clamp(tracking_block_minimum_shift, SECTOR_SHIFT, 31U),
 			min(tracking_block_maximum_shift, 31U),

@@ -16,6 +16,7 @@
 
 struct cbt_map {
 	u64 capacity; /* bytes of the device */
+	u64 diskseq;  /* of its disk: the medium */
 	unsigned int block_shift;
 	u32 block_count;
 	uuid_t generation;
@@ -24,8 +25,10 @@ struct cbt_map {
 	u8 *frozen; /* copy of the last take */
 };
 
-/* For a device of @capacity bytes. ENOMEM. May sleep. */
-int cbt_map_init(struct cbt_map *map, u64 capacity);
+/* For @bdev as it is now. ENOMEM. May sleep. */
+int cbt_map_init(struct cbt_map *map, struct block_device *bdev);
+/* Has the device another size, or another medium, than the map is of? */
+bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev);
 void cbt_map_destroy(struct cbt_map *map);
 
 /*

@@ -679,6 +679,7 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	area->storage = storage;
 	area->events = events;
 	area->capacity = bdev_nr_bytes(bdev);
+	area->diskseq = bdev->bd_disk->diskseq;
 	area->chunk_shift = blksnap_block_shift(area->capacity,
 			clamp(chunk_minimum_shift, (unsigned int)PAGE_SHIFT, 26U),
 			clamp(chunk_maximum_shift, (unsigned int)PAGE_SHIFT, 26U),

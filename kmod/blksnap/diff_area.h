@@ -85,6 +85,7 @@ struct diff_area {
 	unsigned int chunk_shift;   /* bytes */
 	unsigned int granule_shift; /* bytes */
 	u64 capacity;		    /* bytes */
+	u64 diskseq;		    /* of the origin's disk at the instant */
 	/* What of @bdev the storage lies in: zeroes in the image. */
 	struct device_range *excluded;
 	unsigned int nr_excluded;

@@ -191,6 +191,13 @@ static int read_origin(struct diff_area *area, struct bio *bio, u64 pos,
 	return ret;
 }
 
+/* What was read may be of another file, where the origin is a loop device. */
+static void check_medium(struct diff_area *area)
+{
+	if (area->bdev->bd_disk->diskseq != area->diskseq)
+		diff_area_fail(area, -ENOMEDIUM, "the medium was changed");
+}
+
 static u64 safe_granules(struct diff_area *area, unsigned long number)
 {
 	struct diff_chunk *chunk = xa_load(&area->chunks, number);
@@ -233,6 +240,7 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 			continue;
 		}
 		ret = read_origin(area, bio, pos, clean, pos - start);
+		check_medium(area);
 		/* A dead image lets writes pass that it did not copy. */
 		if (ret || READ_ONCE(area->error))
 			return BLK_STS_IOERR;

@@ -6,8 +6,8 @@
  *   1. everything that can fail is made: areas, image disks;
  *   2. file systems are frozen: their caches reach the devices;
  *   3. the gate is closed: new writes are put aside, not made to sleep;
- *   4. writes that had passed the filter drain to the device, and the device
- *      completes them: from here on nothing changes on any of the devices;
+ *   4. writes that had passed the filter drain: from here on nothing changes
+ *      on any of the devices;
  *   5. all devices flip: maps are frozen, copy on write begins;
  *   6. the gate opens, what was put aside goes on, file systems thaw.
  * A failure before 5 undoes what was done and changes nothing. Between 2 and 6
@@ -226,7 +226,10 @@ static void thaw_member(struct snapshot_member *member)
 	member->frozen = NULL;
 }
 
-/* Writes that have begun on a disk that is not request-based. */
+/*
+ * Writes that have begun on a disk that is not request-based, as far as its
+ * accounting says: what came before the filter was attached is known so alone.
+ */
 static unsigned int writes_in_flight(struct gendisk *disk)
 {
 	struct block_device *part;
@@ -246,18 +249,22 @@ static unsigned int writes_in_flight(struct gendisk *disk)
 #define DRAIN_SECONDS 30
 
 /*
- * Waits until what has entered the device is done. A request queue tells by
- * freezing. Other disks (device-mapper, md) are asked by their I/O accounting;
- * those that keep none complete a write before submit_bio returns.
+ * Waits until all writes that the filter has let pass are done. A request queue
+ * tells by freezing, once everything has entered it.
  */
-static int drain_device(struct block_device *bdev)
+static int drain_device(struct blkfilter *flt)
 {
 	unsigned long deadline = jiffies + DRAIN_SECONDS * HZ;
+	struct block_device *bdev = flt->bdev;
 	struct request_queue *q = bdev_get_queue(bdev);
-
+	int ret = blkfilter_drain_flights(flt, DRAIN_SECONDS * HZ);
 	bool done;
 
-	if (queue_is_mq(q)) {
+	if (ret && ret != -ETIMEDOUT)
+		return ret;
+	if (ret) {
+		done = false;
+	} else if (queue_is_mq(q)) {
 		blk_freeze_queue_start(q);
 		done = blk_mq_freeze_queue_wait_timeout(q, DRAIN_SECONDS * HZ);
 		blk_mq_unfreeze_queue(q);
@@ -297,7 +304,7 @@ static int take_instant(struct snapshot *snapshot)
 	list_for_each_entry(member, &snapshot->members, link)
 		blkfilter_drain(&member->tracker->filter);
 	list_for_each_entry(member, &snapshot->members, link) {
-		ret = drain_device(member->tracker->filter.bdev);
+		ret = drain_device(&member->tracker->filter);
 		if (ret)
 			break;
 	}
@@ -333,26 +340,26 @@ static int freeze_and_take(struct snapshot *snapshot)
 }
 
 /*
- * The map of a device that was resized says nothing of the new size: a fresh
- * one, of a new generation, takes its place in flip(). NULL if the size stands.
+ * The map of a device that was resized, or has another medium (a loop device),
+ * says nothing of what is there now: a fresh one, of a new generation, takes its
+ * place in flip(). NULL if the map stands.
  */
-static struct cbt_map *fresh_map_if_resized(struct tracker *tracker)
+static struct cbt_map *fresh_map_if_stale(struct tracker *tracker)
 {
-	u64 capacity = bdev_nr_bytes(tracker->filter.bdev);
 	struct cbt_map *map;
 	int ret;
 
-	if (capacity == tracker->map.capacity)
+	if (!cbt_map_is_stale(&tracker->map, tracker->filter.bdev))
 		return NULL;
 	map = kzalloc(sizeof(*map), GFP_KERNEL);
 	if (!map)
 		return ERR_PTR(-ENOMEM);
-	ret = cbt_map_init(map, capacity);
+	ret = cbt_map_init(map, tracker->filter.bdev);
 	if (ret) {
 		kfree(map);
 		return ERR_PTR(ret);
 	}
-	pr_info("%pg: size has changed, new generation of the change map\n",
+	pr_info("%pg: size or medium has changed, new generation of the change map\n",
 		tracker->filter.bdev);
 	return map;
 }
@@ -364,7 +371,7 @@ static int prepare_member(struct snapshot *snapshot,
 	struct diff_area *area;
 	struct image *image;
 
-	member->map = fresh_map_if_resized(member->tracker);
+	member->map = fresh_map_if_stale(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);
 	area = diff_area_create(bdev, snapshot->storage, &snapshot->events);
@@ -571,6 +578,7 @@ void snapshot_member_info(struct snapshot_member *member,
 void snapshot_forget(struct tracker *tracker)
 {
 	struct snapshot *snapshot = NULL;
+	struct image *image = NULL;
 
 	mutex_lock(&tracker->lock);
 	if (tracker->member) {
@@ -587,10 +595,15 @@ void snapshot_forget(struct tracker *tracker)
 		tracker->member->tracker = NULL;
 		if (tracker->member->area)
 			diff_area_set_map(tracker->member->area, NULL);
+		image = tracker->member->image;
+		tracker->member->image = NULL;
 		tracker->member = NULL;
 		WRITE_ONCE(tracker->diff, NULL);
 	}
 	mutex_unlock(&tracker->lock);
+	/* It is dead; and its name may be wanted for the next device. */
+	if (image)
+		image_destroy(image);
 	snapshot_put(snapshot);
 }
 

@@ -20,7 +20,7 @@ static struct blkfilter *tracker_attach(struct block_device *bdev,
 	if (!tracker)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&tracker->lock);
-	ret = cbt_map_init(&tracker->map, bdev_nr_bytes(bdev));
+	ret = cbt_map_init(&tracker->map, bdev);
 	if (ret) {
 		kfree(tracker);
 		return ERR_PTR(ret);
