@@ -93,6 +93,7 @@ inline constexpr std::uint16_t NBD_REPLY_FLAG_DONE = 1 << 0;
 enum ReplyType : std::uint16_t {
   NBD_REPLY_TYPE_NONE = 0,
   NBD_REPLY_TYPE_OFFSET_DATA = 1,
+  NBD_REPLY_TYPE_OFFSET_HOLE = 2,
   NBD_REPLY_TYPE_BLOCK_STATUS = 5,
   NBD_REPLY_TYPE_ERROR = (1u << 15) + 1,
 };

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "nbd/reply.h"
 
+#include <algorithm>
+#include <array>
 #include <cassert>
+#include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "nbd/error.h"
@@ -38,18 +42,62 @@ Reply done_reply(const Request& request, bool structured) {
   return reply;
 }
 
+namespace {
+
+bool all_zero(std::span<const std::byte> data) {
+  static constexpr std::array<std::byte, kHoleBytes> kZeroes{};
+  return std::memcmp(data.data(), kZeroes.data(), data.size()) == 0;
+}
+
+// What is left without the blocks of zeroes at both ends: [begin, end).
+std::pair<std::size_t, std::size_t> dense_part(
+    std::span<const std::byte> data) {
+  std::size_t begin = 0, end = data.size();
+  while (begin < end &&
+         all_zero(data.subspan(begin, std::min(kHoleBytes, end - begin))))
+    begin += std::min(kHoleBytes, end - begin);
+  while (end > begin) {
+    const std::size_t last = (end - 1) / kHoleBytes * kHoleBytes;
+    if (!all_zero(data.subspan(last, end - last))) break;
+    end = last;
+  }
+  return {begin, end};
+}
+
+void append_hole(Reply& reply, const Request& request, std::size_t begin,
+                 std::size_t end, bool last) {
+  if (begin == end) return;
+  append_chunk(reply.head, request.cookie, last ? NBD_REPLY_FLAG_DONE : 0,
+               NBD_REPLY_TYPE_OFFSET_HOLE,
+               sizeof(wire::U64) + sizeof(wire::U32));
+  append(reply.head, wire::U64(request.offset + begin));
+  append(reply.head, wire::U32(static_cast<std::uint32_t>(end - begin)));
+}
+
+}  // namespace
+
 Reply read_reply(const Request& request, bool structured, Buffer data) {
   assert(data.span().size() == request.length);
   Reply reply;
-  if (structured) {
-    append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
-                 NBD_REPLY_TYPE_OFFSET_DATA,
-                 sizeof(wire::U64) + data.span().size());
-    append(reply.head, wire::U64(request.offset));
-  } else {
+  std::size_t begin = 0, end = request.length;
+  if (!structured) {
     append_simple_reply(reply.head, request.cookie, 0);
+  } else {
+    if (!(request.flags & NBD_CMD_FLAG_DF))
+      std::tie(begin, end) = dense_part(data.span());
+    // Chunks may come in any order: what has the data ends the reply.
+    append_hole(reply, request, 0, begin, begin == end);
+    append_hole(reply, request, end, request.length, false);
+    if (begin != end || request.length == 0) {
+      append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
+                   NBD_REPLY_TYPE_OFFSET_DATA,
+                   sizeof(wire::U64) + (end - begin));
+      append(reply.head, wire::U64(request.offset + begin));
+    }
   }
   reply.data = std::move(data);
+  reply.body_offset = begin;
+  reply.body_size = end - begin;
   return reply;
 }
 

@@ -12,11 +12,18 @@
 
 namespace blksnap::nbd {
 
-// All of one reply: `head`, then `data`. Sent in one gathering write, so that
-// data goes from the buffer it was read into to the socket.
+// All of one reply: `head`, then the body, a part of `data`. Sent in one
+// gathering write, so that data goes from the buffer it was read into to the
+// socket.
 struct Reply {
   Bytes head;
   Buffer data;
+  std::size_t body_offset = 0;
+  std::size_t body_size = 0;
+
+  std::span<const std::byte> body() const {
+    return data.span().subspan(body_offset, body_size);
+  }
 };
 
 // `structured`: as negotiated; simple replies otherwise. Simple ones carry no
@@ -24,8 +31,10 @@ struct Reply {
 Reply error_reply(const Request& request, bool structured, const Error& error);
 Reply done_reply(const Request& request, bool structured);
 
-// One chunk with all of the data, so "don't fragment" holds by itself.
-// `data` has request.length bytes.
+// `data` has request.length bytes. Where replies are structured and the client
+// did not ask for one chunk, zeroes at either end of it are told as holes, in
+// multiples of kHoleBytes: of dense data that costs a look at both ends.
+inline constexpr std::size_t kHoleBytes = 4096;
 Reply read_reply(const Request& request, bool structured, Buffer data);
 
 // One chunk a context; the last one ends the reply. Structured only.

@@ -221,8 +221,8 @@ asio::awaitable<void> Session::send_queue() {
       const Reply& reply = batch_.emplace_back(std::move(queue_.front())).reply;
       queue_.pop_front();
       gather_.push_back(asio::buffer(reply.head));
-      if (const auto data = reply.data.span(); !data.empty())
-        gather_.push_back(asio::buffer(data.data(), data.size()));
+      if (const auto body = reply.body(); !body.empty())
+        gather_.push_back(asio::buffer(body.data(), body.size()));
     }
     if (!broken_) {
       const auto [ec, sent] =

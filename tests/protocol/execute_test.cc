@@ -20,8 +20,8 @@ struct Setup {
   }
   Bytes run(const Request& request, Buffer buffer = {}) const {
     const Reply reply = execute(request, agreement, std::move(buffer));
-    const auto data = reply.data.span();
-    return reply.head + Bytes(data.begin(), data.end());
+    const auto body = reply.body();
+    return reply.head + Bytes(body.begin(), body.end());
   }
   Bytes bytes(std::size_t offset, std::size_t length) const {
     const auto at = served->bytes.begin() + static_cast<std::ptrdiff_t>(offset);
@@ -53,6 +53,52 @@ TEST_CASE("read") {
   const Setup old(false);
   CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) ==
         simple(0) + old.bytes(1000, 600));
+}
+
+TEST_CASE("zeroes at the ends of what is read are holes") {
+  constexpr std::size_t kLength = 5 * 4096 + 100;
+  const auto ask = [](std::uint16_t flags = 0) {
+    return Request{.flags = flags,
+                   .type = NBD_CMD_READ,
+                   .cookie = 77,
+                   .offset = 512,
+                   .length = kLength};
+  };
+  const auto part = [](int flags, int type, std::size_t length) {
+    return be<4>(0x668e33ef) + be<2>(flags) + be<2>(type) + be<8>(77) +
+           be<4>(length);
+  };
+  Setup setup;
+  auto& content = setup.served->bytes;
+  content.assign(512 + kLength + 512, std::byte{0});
+  content[511] = content[512 + kLength] = std::byte{1};  // not asked for
+
+  // Nothing but zeroes: one chunk, which ends the reply.
+  CHECK(setup.run(ask(), Buffer(kLength)) ==
+        part(1, 2, 12) + be<8>(512) + be<4>(kLength));
+  // The client wants one chunk, of data; or knows no chunks.
+  const Bytes zeroes(kLength);
+  CHECK(setup.run(ask(NBD_CMD_FLAG_DF), Buffer(kLength)) ==
+        part(1, 1, 8 + kLength) + be<8>(512) + zeroes);
+  setup.agreement.structured = false;
+  CHECK(setup.run(ask(), Buffer(kLength)) == simple(0) + zeroes);
+  setup.agreement.structured = true;
+
+  // A byte in the middle, and one at the end of a block before it.
+  content[512 + 2 * 4096 + 5] = std::byte{2};
+  CHECK(setup.run(ask(), Buffer(kLength)) ==
+        part(0, 2, 12) + be<8>(512) + be<4>(2 * 4096) + part(0, 2, 12) +
+            be<8>(512 + 3 * 4096) + be<4>(kLength - 3 * 4096) +
+            part(1, 1, 8 + 4096) + be<8>(512 + 2 * 4096) +
+            setup.bytes(512 + 2 * 4096, 4096));
+  content[512 + 4095] = std::byte{3};
+  CHECK(setup.run(ask(), Buffer(kLength)) ==
+        part(0, 2, 12) + be<8>(512 + 3 * 4096) + be<4>(kLength - 3 * 4096) +
+            part(1, 1, 8 + 3 * 4096) + be<8>(512) + setup.bytes(512, 3 * 4096));
+  // The last block is a short one.
+  content[512 + kLength - 1] = std::byte{4};
+  CHECK(setup.run(ask(), Buffer(kLength)) ==
+        part(1, 1, 8 + kLength) + be<8>(512) + setup.bytes(512, kLength));
 }
 
 TEST_CASE("a failing read has no data, but a reason") {

@@ -37,7 +37,19 @@ REQUEST_MAGIC = 0x25609513
 SIMPLE_MAGIC = 0x67446698
 CHUNK_MAGIC = 0x668E33EF
 CHUNK_DONE = 1
-CHUNK_NONE, CHUNK_DATA, CHUNK_STATUS, CHUNK_ERROR = 0, 1, 5, 0x8001
+CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE, CHUNK_STATUS, CHUNK_ERROR = 0, 1, 2, 5, 0x8001
+
+
+def place_chunk(data, offset, kind, payload):
+    """Puts a chunk where it belongs in what is read at offset: its length."""
+    assert kind in (CHUNK_DATA, CHUNK_HOLE), kind
+    at = struct.unpack(">Q", payload[:8])[0] - offset
+    part = payload[8:]
+    if kind == CHUNK_HOLE:
+        part = bytes(struct.unpack(">I", part)[0])
+    assert 0 <= at and at + len(part) <= len(data), (at, len(part), len(data))
+    data[at:at + len(part)] = part
+    return len(part)
 
 
 class Closed(Exception):
@@ -197,12 +209,10 @@ class Client:
         chunks = self.chunks(self.request(CMD_READ, offset, length, flags))
         if chunks[-1][0] == CHUNK_ERROR:
             return self.error(chunks)
-        data = bytearray(length)
-        for kind, payload in chunks:
-            assert kind == CHUNK_DATA, kind
-            at = struct.unpack(">Q", payload[:8])[0] - offset
-            data[at:at + len(payload) - 8] = payload[8:]
-        assert len(data) == length
+        data = bytearray(b"?" * length)
+        covered = sum(place_chunk(data, offset, kind, payload)
+                      for kind, payload in chunks)
+        assert covered == length, (covered, length)
         return bytes(data)
 
     @staticmethod

@@ -135,8 +135,8 @@ class Hostile(ServerTest):
                                     random.choice([0, 0, 0, 1, 2, 4, 8, 16,
                                                    0xffff]))
             for kind, _ in client.chunks(cookie):
-                self.assertIn(kind, (CHUNK_NONE, CHUNK_DATA, CHUNK_STATUS,
-                                     CHUNK_ERROR))
+                self.assertIn(kind, (CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE,
+                                     CHUNK_STATUS, CHUNK_ERROR))
 
     def test_random_bytes(self):
         random.seed(19)
