@@ -14,7 +14,6 @@
 
 #include <linux/fs.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>

@@ -94,8 +94,10 @@ struct blksnap_cbtdirty {
  * @id: the snapshot
  *
  * ESRCH no such snapshot; EALREADY the device is in it; EBUSY it is in
- * another one, or this one is taken already, or the device holds the
- * difference storage; EPERM the disk has integrity data or inline encryption.
+ * another one, or this one is taken already, or the device is the difference
+ * storage, or holds it in a file that may move or whose file system is frozen;
+ * ENOSPC it holds the storage, and that cannot grow to its limit; EPERM the disk
+ * has integrity data or inline encryption.
  */
 struct blksnap_snapshotadd {
 	struct blksnap_uuid id;
