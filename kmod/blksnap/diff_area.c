@@ -7,14 +7,12 @@
 
 #include "blkfilter.h"
 #include "cbt_map.h"
+#include "chunks.h"
 #include "diff_area.h"
+#include "diff_copy.h"
 #include "diff_storage.h"
 #include "params.h"
 
-/* A copy is one bio, whatever pages it gets. */
-#define COPY_MAX_PAGES BIO_MAX_VECS
-/* The largest compound page that a copy asks for: fewer pieces are cheaper. */
-#define COPY_MAX_ORDER 6
 /* A job claims so much at a time: a huge discard must not fill the memory. */
 #define JOB_WINDOW (4ULL << 20)
 /* Writers wait so long for a store that does nothing; then the image dies. */
@@ -31,13 +29,13 @@ struct diff_job {
 	u64 claimed_to;	   /* before it all is claimed */
 	u64 end;
 	atomic_t pending;  /* own reads under way, plus one while claiming */
-	struct list_head wait; /* diff_chunk.waiters */
+	struct diff_job *next_waiter; /* diff_chunk.waiters */
 	struct work_struct work;
 };
 
-static struct kmem_cache *chunk_cache;
 static struct kmem_cache *job_cache;
 static mempool_t job_pool;
+
 void diff_area_fail(struct diff_area *area, int error, const char *what)
 {
 	if (cmpxchg(&area->error, 0, error))
@@ -73,13 +71,13 @@ static unsigned int first_excluded(const struct diff_area *area, u64 pos)
 }
 
 /* Granules of the part that the storage has all of. */
-static u64 excluded_granules(const struct diff_area *area,
-			     const struct chunk_part *part)
+static u64 find_excluded(const struct diff_area *area,
+			 const struct chunk_part *part)
 {
 	u64 chunk = (u64)part->number << area->chunk_shift;
 	u64 mask = 0, rest = part->mask;
 
-	while (area->nr_excluded && rest) {
+	while (rest) {
 		unsigned int granule = __ffs64(rest);
 		u64 pos = chunk + ((u64)granule << area->granule_shift);
 		u64 end = min(pos + (1ULL << area->granule_shift),
@@ -92,6 +90,13 @@ static u64 excluded_granules(const struct diff_area *area,
 		rest &= rest - 1;
 	}
 	return mask;
+}
+
+/* Mostly there are none, and every write asks. */
+static inline u64 excluded_granules(const struct diff_area *area,
+				    const struct chunk_part *part)
+{
+	return area->nr_excluded ? find_excluded(area, part) : 0;
 }
 
 void diff_area_zero_excluded(const struct diff_area *area, struct bio *bio,
@@ -129,34 +134,11 @@ void diff_area_mark_excluded(struct diff_area *area, struct cbt_map *map)
 
 /* ---- the path of a write ---- */
 
-static struct diff_chunk *get_chunk(struct diff_area *area,
-				    unsigned long number)
-{
-	struct diff_chunk *chunk = xa_load(&area->chunks, number);
-	int ret;
-
-	if (chunk)
-		return chunk;
-	chunk = kmem_cache_zalloc(chunk_cache, GFP_NOIO | __GFP_NOWARN);
-	if (!chunk)
-		return NULL;
-	chunk->number = number;
-	spin_lock_init(&chunk->lock);
-	INIT_LIST_HEAD(&chunk->waiters);
-	ret = xa_insert(&area->chunks, number, chunk, GFP_NOIO | __GFP_NOWARN);
-	if (ret) {
-		kmem_cache_free(chunk_cache, chunk);
-		/* -EBUSY: somebody was quicker. */
-		chunk = ret == -EBUSY ? xa_load(&area->chunks, number) : NULL;
-	}
-	return chunk;
-}
-
 /*
  * Counts down jobs or copies. diff_area_drain() frees the area once it sees
  * both at 0, and takes the lock first: so this is out of it by then.
  */
-static void count_down(struct diff_area *area, atomic_t *count)
+void diff_area_count_down(struct diff_area *area, atomic_t *count)
 {
 	unsigned long flags;
 
@@ -166,105 +148,31 @@ static void count_down(struct diff_area *area, atomic_t *count)
 	spin_unlock_irqrestore(&area->progress.lock, flags);
 }
 
-static void free_copy(struct diff_copy *copy)
-{
-	struct diff_area *area = copy->area;
-	unsigned int i;
-
-	for (i = 0; i < copy->nr_vecs; i++)
-		__free_pages(copy->vecs[i].bv_page,
-			     compound_order(copy->vecs[i].bv_page));
-	bio_uninit(&copy->bio);
-	kfree(copy);
-	count_down(area, &area->copies);
-}
-
 /* Granules became safe, or never will: who waits for them looks again. */
 static void wake_waiters(struct diff_area *area, struct diff_chunk *chunk,
 			 u64 now_safe)
 {
 	struct diff_job *job, *next;
 	unsigned long flags;
-	LIST_HEAD(waiters);
 
 	spin_lock_irqsave(&chunk->lock, flags);
 	/* What was read is visible before the bits are. */
 	smp_store_release(&chunk->safe, chunk->safe | now_safe);
-	list_splice_init(&chunk->waiters, &waiters);
+	job = chunk->waiters;
+	chunk->waiters = NULL;
 	spin_unlock_irqrestore(&chunk->lock, flags);
-	list_for_each_entry_safe(job, next, &waiters, wait) {
-		list_del_init(&job->wait);
+	for (; job; job = next) {
+		next = job->next_waiter;
 		queue_work(area->job_queue, &job->work);
 	}
 }
 
-static void job_read_done(struct diff_job *job)
+void diff_job_copied(struct diff_job *job, struct diff_chunk *chunk,
+		     u64 granules, int error)
 {
+	wake_waiters(job->area, chunk, error ? 0 : granules);
 	if (atomic_dec_and_test(&job->pending))
 		queue_work(job->area->job_queue, &job->work);
-}
-
-/* Of the device, bytes. */
-static u64 copy_pos(const struct diff_copy *copy)
-{
-	return ((u64)copy->chunk->number << copy->area->chunk_shift) +
-	       ((u64)copy->first << copy->area->granule_shift);
-}
-
-static void copy_read_done(struct bio *bio)
-{
-	struct diff_copy *copy = bio->bi_private;
-	struct diff_area *area = copy->area;
-	struct diff_chunk *chunk = copy->chunk;
-	struct diff_job *job = copy->job;
-	u64 mask = granule_mask(copy->first, copy->count);
-	blk_status_t status = bio->bi_status;
-	u64 pos = copy_pos(copy);
-
-	diff_area_zero_excluded(area, bio,
-				(struct bvec_iter){ .bi_size = copy->bytes },
-				pos, pos + copy->bytes);
-	if (status)
-		diff_area_fail(area, blk_status_to_errno(status),
-			       "cannot read the origin");
-	wake_waiters(area, chunk, status ? 0 : mask);
-	if (status)
-		free_copy(copy);
-	else
-		diff_storage_enqueue(area->storage, copy);
-	job_read_done(job);
-}
-
-/* Who swaps may use the last reserves; a copy must not. */
-#define COPY_GFP (__GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
-
-/* Memory for a copy, in few pieces; waits for it, but not for ever. */
-static int fill_with_pages(struct diff_copy *copy, unsigned int bytes)
-{
-	unsigned int order = COPY_MAX_ORDER, tries = 0;
-
-	while (copy->bytes < bytes) {
-		struct page *page;
-
-		order = min_t(unsigned int, order,
-			      ilog2((bytes - copy->bytes) >> PAGE_SHIFT));
-		/* Nobody works for a large page, a small one is waited for. */
-		page = order ? alloc_pages(COPY_GFP | __GFP_COMP, order) :
-			       alloc_page(COPY_GFP | GFP_NOIO);
-		if (page) {
-			bvec_set_page(&copy->vecs[copy->nr_vecs++], page,
-				      PAGE_SIZE << order, 0);
-			copy->bytes += PAGE_SIZE << order;
-		} else if (order) {
-			order--;
-		} else {
-			if (tries++ == 50)
-				return -ENOMEM;
-			/* The store's writer frees some. */
-			schedule_timeout_uninterruptible(HZ / 50);
-		}
-	}
-	return 0;
 }
 
 /* Memory that copies take is bounded; a store that stands still kills us. */
@@ -274,6 +182,7 @@ static int wait_for_room(struct diff_area *area)
 
 	if (atomic_read(&area->copies) < limit)
 		return 0;
+	diff_storage_hurry(area->storage);
 	if (wait_event_timeout(area->progress,
 			       atomic_read(&area->copies) < limit ||
 				       READ_ONCE(area->error),
@@ -282,85 +191,19 @@ static int wait_for_room(struct diff_area *area)
 	return -ETIMEDOUT;
 }
 
-static struct diff_copy *alloc_copy(struct diff_job *job,
-				    struct diff_chunk *chunk,
-				    unsigned int first, unsigned int count)
-{
-	unsigned int bytes = count << job->area->granule_shift;
-	struct diff_copy *copy =
-		kmalloc(struct_size(copy, vecs, bytes >> PAGE_SHIFT),
-			COPY_GFP | GFP_NOIO);
-	int ret;
-
-	if (!copy)
-		return ERR_PTR(-ENOMEM);
-	copy->area = job->area;
-	copy->chunk = chunk;
-	copy->job = job;
-	copy->first = first;
-	copy->count = count;
-	copy->nr_vecs = 0;
-	copy->bytes = 0;
-	/* What free_copy() wants to see. */
-	bio_init(&copy->bio, NULL, copy->vecs, bytes >> PAGE_SHIFT, 0);
-	atomic_inc(&job->area->copies);
-	ret = fill_with_pages(copy, bytes);
-	if (!ret)
-		return copy;
-	free_copy(copy);
-	return ERR_PTR(ret);
-}
-
-/* The copy's bio, anew. */
-static struct bio *copy_bio(struct diff_copy *copy, struct block_device *bdev,
-			    blk_opf_t opf, bio_end_io_t *end_io)
-{
-	bio_reset(&copy->bio, bdev, opf);
-	copy->bio.bi_vcnt = copy->nr_vecs;
-	copy->bio.bi_iter.bi_size = copy->bytes;
-	copy->bio.bi_private = copy;
-	copy->bio.bi_end_io = end_io;
-	return &copy->bio;
-}
-
-/* The device ends within the copy: what follows must not be old memory. */
-static void zero_behind(struct diff_copy *copy, unsigned int bytes)
-{
-	struct bvec_iter iter = { .bi_size = copy->bytes };
-	struct bio_vec bv;
-
-	bio_advance_iter(&copy->bio, &iter, bytes);
-	__bio_for_each_segment(bv, &copy->bio, iter, iter)
-		memzero_bvec(&bv);
-}
-
-/* Starts to read granules of a chunk from the origin, claimed by this job. */
+/* Reads granules of a chunk from the origin, claimed by this job. */
 static int start_copy(struct diff_job *job, struct diff_chunk *chunk,
 		      unsigned int first, unsigned int count)
 {
-	struct diff_area *area = job->area;
-	struct diff_copy *copy;
-	struct bio *bio;
-	u64 pos, rest;
-	int ret;
+	int ret = wait_for_room(job->area);
 
-	ret = wait_for_room(area);
 	if (ret)
 		return ret;
-	copy = alloc_copy(job, chunk, first, count);
-	if (IS_ERR(copy))
-		return PTR_ERR(copy);
-	bio = copy_bio(copy, area->bdev, REQ_OP_READ | REQ_SYNC, copy_read_done);
-	pos = copy_pos(copy);
-	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
-	rest = area->capacity - pos;
-	if (rest < copy->bytes) {
-		zero_behind(copy, rest);
-		bio->bi_iter.bi_size = rest;
-	}
 	atomic_inc(&job->pending);
-	submit_bio_noacct(bio);
-	return 0;
+	ret = diff_copy_start(job, job->area, chunk, first, count);
+	if (ret)
+		atomic_dec(&job->pending);
+	return ret;
 }
 
 /* An image write has to have all; the origin keeps no data where we do. */
@@ -374,7 +217,7 @@ static int claim_part(struct diff_job *job, const struct chunk_part *part)
 {
 	unsigned int max_count = COPY_MAX_PAGES <<
 		PAGE_SHIFT >> job->area->granule_shift;
-	struct diff_chunk *chunk = get_chunk(job->area, part->number);
+	struct diff_chunk *chunk = chunk_get(&job->area->chunks, part->number);
 	unsigned long flags;
 	u64 need;
 	int ret = 0;
@@ -436,15 +279,17 @@ static bool window_is_safe(struct diff_job *job)
 	while (job->pos < job->claimed_to) {
 		struct chunk_part part =
 			chunk_part(area, job->pos, job->claimed_to);
-		struct diff_chunk *chunk = xa_load(&area->chunks, part.number);
+		struct diff_chunk *chunk = chunk_find(&area->chunks, part.number);
 		u64 mask = wanted(job, &part);
 
 		spin_lock_irqsave(&chunk->lock, flags);
 		/* The error first: who sets it wakes the waiters afterwards. */
 		safe = (chunk->safe & mask) == mask ||
 		       READ_ONCE(area->error);
-		if (!safe)
-			list_add_tail(&job->wait, &chunk->waiters);
+		if (!safe) {
+			job->next_waiter = chunk->waiters;
+			chunk->waiters = job;
+		}
 		spin_unlock_irqrestore(&chunk->lock, flags);
 		if (!safe)
 			return false;
@@ -471,7 +316,7 @@ static void job_step(struct diff_job *job)
 	else
 		complete(job->done);
 	mempool_free(job, &job_pool);
-	count_down(area, &area->jobs);
+	diff_area_count_down(area, &area->jobs);
 }
 
 static void job_work(struct work_struct *work)
@@ -493,7 +338,6 @@ static struct diff_job *make_job(struct diff_area *area, u64 pos, u64 end,
 		.claimed_to = pos,
 		.end = end,
 	};
-	INIT_LIST_HEAD(&job->wait);
 	INIT_WORK(&job->work, job_work);
 	atomic_inc(&area->jobs);
 	return job;
@@ -503,7 +347,7 @@ static bool all_safe(struct diff_area *area, u64 pos, u64 end)
 {
 	while (pos < end) {
 		struct chunk_part part = chunk_part(area, pos, end);
-		struct diff_chunk *chunk = xa_load(&area->chunks, part.number);
+		struct diff_chunk *chunk = chunk_find(&area->chunks, part.number);
 		u64 mask = part.mask & ~excluded_granules(area, &part);
 
 		if (mask && (!chunk ||
@@ -560,91 +404,36 @@ void diff_area_copy_range(struct diff_area *area, u64 pos, u64 end)
 	wait_for_completion(&done);
 }
 
-/* ---- the way to the store ---- */
+/* ---- life ---- */
 
-/* Under the chunk's lock; there is room. */
-static void add_piece(const struct diff_copy *copy, u64 pos)
+static int create_tables(struct diff_area *area)
 {
-	struct diff_area *area = copy->area;
-	struct diff_chunk *chunk = copy->chunk;
-	struct diff_piece *last = chunk->nr_pieces ?
-		&chunk->pieces[chunk->nr_pieces - 1] : NULL;
-
-	/* What a sequential writer leaves is one piece. */
-	if (last && last->first + last->count == copy->first &&
-	    last->pos + ((u64)last->count << area->granule_shift) == pos) {
-		last->count += copy->count;
-		return;
-	}
-	chunk->pieces[chunk->nr_pieces++] = (struct diff_piece){
-		.pos = pos,
-		.first = copy->first,
-		.count = copy->count,
-	};
-}
-
-/* Only the storage's writer adds pieces, so nobody else resizes the array. */
-static int make_room_for_piece(struct diff_chunk *chunk)
-{
-	unsigned int room = chunk->room ? 2 * chunk->room : 1;
-	struct diff_piece *bigger, *old;
-
-	if (chunk->nr_pieces < chunk->room)
-		return 0;
-	bigger = kmalloc_array(room, sizeof(*bigger), GFP_NOIO | __GFP_NOWARN);
-	if (!bigger)
-		return -ENOMEM;
-	spin_lock_irq(&chunk->lock);
-	old = chunk->pieces;
-	memcpy(bigger, old, chunk->nr_pieces * sizeof(*bigger));
-	chunk->pieces = bigger;
-	chunk->room = room;
-	spin_unlock_irq(&chunk->lock);
-	kfree(old);
-	return 0;
-}
-
-int diff_copy_place(struct diff_copy *copy, u64 pos)
-{
-	struct diff_chunk *chunk = copy->chunk;
-	int ret = make_room_for_piece(chunk);
+	int ret = diff_storage_ranges_on(area->storage, area->bdev,
+					 &area->excluded, &area->nr_excluded);
 
 	if (ret)
 		return ret;
-	/* Not looked at before the granules are stored. */
-	spin_lock_irq(&chunk->lock);
-	add_piece(copy, pos);
-	spin_unlock_irq(&chunk->lock);
-	return 0;
+	ret = chunk_table_init(&area->chunks,
+			       DIV_ROUND_UP_ULL(area->capacity,
+						1ULL << area->chunk_shift));
+	if (ret)
+		goto err_excluded;
+	/*
+	 * Its own: jobs may wait for the store or the origin, and what those
+	 * wait for may be jobs of another device.
+	 */
+	area->job_queue = alloc_workqueue("blksnap_cow/%u:%u",
+					  WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
+					  MAJOR(area->bdev->bd_dev),
+					  MINOR(area->bdev->bd_dev));
+	if (area->job_queue)
+		return 0;
+	ret = -ENOMEM;
+	chunk_table_destroy(&area->chunks);
+err_excluded:
+	kvfree(area->excluded);
+	return ret;
 }
-
-static void copy_write_done(struct bio *bio)
-{
-	diff_copy_stored(bio->bi_private, blk_status_to_errno(bio->bi_status));
-}
-
-struct bio *diff_copy_bio(struct diff_copy *copy, struct block_device *bdev)
-{
-	return copy_bio(copy, bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
-			copy_write_done);
-}
-
-void diff_copy_stored(struct diff_copy *copy, int error)
-{
-	struct diff_chunk *chunk = copy->chunk;
-	unsigned long flags;
-
-	if (error) {
-		diff_area_fail(copy->area, error, "cannot store old data");
-	} else {
-		spin_lock_irqsave(&chunk->lock, flags);
-		chunk->stored |= granule_mask(copy->first, copy->count);
-		spin_unlock_irqrestore(&chunk->lock, flags);
-	}
-	free_copy(copy);
-}
-
-/* ---- life ---- */
 
 struct diff_area *diff_area_create(struct block_device *bdev,
 				   struct diff_storage *storage,
@@ -655,27 +444,7 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 
 	if (!area)
 		return ERR_PTR(-ENOMEM);
-	ret = diff_storage_ranges_on(storage, bdev, &area->excluded,
-				     &area->nr_excluded);
-	if (ret) {
-		kfree(area);
-		return ERR_PTR(ret);
-	}
-	/*
-	 * Its own: jobs may wait for the store or the origin, and what those
-	 * wait for may be jobs of another device.
-	 */
-	area->job_queue = alloc_workqueue("blksnap_cow/%u:%u",
-					  WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
-					  MAJOR(bdev->bd_dev),
-					  MINOR(bdev->bd_dev));
-	if (!area->job_queue) {
-		kvfree(area->excluded);
-		kfree(area);
-		return ERR_PTR(-ENOMEM);
-	}
 	area->bdev = bdev;
-	get_device(&bdev->bd_device);
 	area->storage = storage;
 	area->events = events;
 	area->capacity = bdev_nr_bytes(bdev);
@@ -688,8 +457,13 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	area->granule_shift = max(area->chunk_shift - 6, (unsigned int)PAGE_SHIFT);
 	mutex_init(&area->map_lock);
 	mutex_init(&area->overlay_lock);
-	xa_init(&area->chunks);
 	init_waitqueue_head(&area->progress);
+	ret = create_tables(area);
+	if (ret) {
+		kfree(area);
+		return ERR_PTR(ret);
+	}
+	get_device(&bdev->bd_device);
 	return area;
 }
 
@@ -702,6 +476,7 @@ void diff_area_stop(struct diff_area *area)
 
 void diff_area_drain(struct diff_area *area)
 {
+	diff_storage_hurry(area->storage);
 	wait_event(area->progress, !atomic_read(&area->jobs) &&
 					   !atomic_read(&area->copies));
 	/* The last one to count down is still inside. */
@@ -711,15 +486,8 @@ void diff_area_drain(struct diff_area *area)
 
 void diff_area_destroy(struct diff_area *area)
 {
-	struct diff_chunk *chunk;
-	unsigned long number;
-
 	destroy_workqueue(area->job_queue);
-	xa_for_each(&area->chunks, number, chunk) {
-		kfree(chunk->pieces);
-		kmem_cache_free(chunk_cache, chunk);
-	}
-	xa_destroy(&area->chunks);
+	chunk_table_destroy(&area->chunks);
 	put_device(&area->bdev->bd_device);
 	mutex_destroy(&area->overlay_lock);
 	mutex_destroy(&area->map_lock);
@@ -729,20 +497,17 @@ void diff_area_destroy(struct diff_area *area)
 
 int diff_area_module_init(void)
 {
-	int ret = -ENOMEM;
+	int ret = chunks_module_init();
 
-	chunk_cache = KMEM_CACHE(diff_chunk, 0);
-	if (!chunk_cache)
+	if (ret)
 		return ret;
 	job_cache = KMEM_CACHE(diff_job, 0);
-	if (!job_cache)
-		goto err_chunk_cache;
-	ret = mempool_init_slab_pool(&job_pool, JOB_RESERVE, job_cache);
+	ret = job_cache ? mempool_init_slab_pool(&job_pool, JOB_RESERVE,
+						 job_cache) : -ENOMEM;
 	if (!ret)
 		return 0;
 	kmem_cache_destroy(job_cache);
-err_chunk_cache:
-	kmem_cache_destroy(chunk_cache);
+	chunks_module_exit();
 	return ret;
 }
 
@@ -750,5 +515,5 @@ void diff_area_module_exit(void)
 {
 	mempool_exit(&job_pool);
 	kmem_cache_destroy(job_cache);
-	kmem_cache_destroy(chunk_cache);
+	chunks_module_exit();
 }

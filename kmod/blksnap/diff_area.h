@@ -33,50 +33,13 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
+#include "chunks.h"
 #include "events.h"
 
 struct cbt_map;
 struct device_range;
 struct diff_storage;
-
-/* Granules [first, first + count) of a chunk lie at byte @pos of the store. */
-struct diff_piece {
-	u64 pos;
-	u8 first;
-	u8 count;
-};
-
-/*
- * A chunk that a write has touched; lives as long as the area. The bits are
- * set under @lock, which interrupts take; @safe may be read without it.
- */
-struct diff_chunk {
-	unsigned long number;
-	spinlock_t lock;
-	u16 nr_pieces;
-	u16 room;
-	u64 claimed;
-	u64 safe;
-	u64 stored;
-	struct diff_piece *pieces; /* under lock; changed by the store's writer */
-	struct list_head waiters;  /* jobs that wait for others' reads */
-};
-
-/* Old data of some granules of a chunk, on its way from origin to store. */
-struct diff_copy {
-	struct list_head link; /* diff_storage.queue */
-	struct diff_area *area;
-	struct diff_chunk *chunk;
-	struct diff_job *job; /* that waits for the read */
-	u8 first;
-	u8 count;
-	u16 nr_vecs;
-	u32 bytes; /* of @vecs, whole pages */
-	struct bio bio; /* reads it, then writes it */
-	struct bio_vec vecs[]; /* each from the start of its compound page */
-};
 
 struct diff_area {
 	struct block_device *bdev; /* origin; pinned by its tracker */
@@ -89,7 +52,7 @@ struct diff_area {
 	/* What of @bdev the storage lies in: zeroes in the image. */
 	struct device_range *excluded;
 	unsigned int nr_excluded;
-	struct xarray chunks;	    /* chunk number -> struct diff_chunk */
+	struct chunk_table chunks;
 	int error;		    /* 0, or the -errno that the image died of */
 	struct event corrupted;	    /* posted when it died */
 	struct event_queue *events; /* of the snapshot */
@@ -98,7 +61,7 @@ struct diff_area {
 	struct mutex overlay_lock;  /* image writes to the storage, one a time */
 	atomic_t jobs;		    /* bios taken over and not yet resubmitted */
 	atomic_t copies;	    /* in memory */
-	/* A job or copy is done, or error is set; see count_down(). */
+	/* A job or copy is done, or error is set; see diff_area_count_down(). */
 	wait_queue_head_t progress;
 };
 
@@ -152,21 +115,11 @@ void diff_area_stop(struct diff_area *area);
 void diff_area_drain(struct diff_area *area);
 void diff_area_destroy(struct diff_area *area);
 
-/*
- * For the storage's writer, one after the other: the copy's place in the store
- * (ENOMEM; may sleep), the bio that writes it to @bdev and calls
- * diff_copy_stored(), or that itself, in any context, with 0 or -errno: the
- * copy is gone then.
- */
-int diff_copy_place(struct diff_copy *copy, u64 pos);
-struct bio *diff_copy_bio(struct diff_copy *copy, struct block_device *bdev);
-void diff_copy_stored(struct diff_copy *copy, int error);
-
-/* ---- for diff_area.c and diff_image.c alone ---- */
+/* ---- for diff_area.c, diff_copy.c and diff_image.c alone ---- */
 
 /* A part of a byte range that lies in one chunk. */
 struct chunk_part {
-	unsigned long number;
+	u64 number;
 	u64 end;  /* of the part, bytes of the device */
 	u64 mask; /* granules that it touches */
 };
@@ -189,7 +142,7 @@ static inline struct chunk_part chunk_part(const struct diff_area *area,
 	unsigned int first;
 
 	part.number = pos >> area->chunk_shift;
-	part.end = min(end, (u64)(part.number + 1) << area->chunk_shift);
+	part.end = min(end, (part.number + 1) << area->chunk_shift);
 	first = granule_of(area, pos);
 	part.mask = granule_mask(first,
 				 granule_of(area, part.end - 1) - first + 1);
@@ -202,6 +155,13 @@ static inline struct chunk_part chunk_part(const struct diff_area *area,
  */
 void diff_area_zero_excluded(const struct diff_area *area, struct bio *bio,
 			     struct bvec_iter iter, u64 pos, u64 end);
+
+/* One of the jobs or copies less. Any context. */
+void diff_area_count_down(struct diff_area *area, atomic_t *count);
+
+/* A copy of the job was read, or not; called once for each. Any context. */
+void diff_job_copied(struct diff_job *job, struct diff_chunk *chunk,
+		     u64 granules, int error);
 
 /*
  * Copies the old data of [pos, end), excluded parts too, and waits until it is

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "cbt_map.h"
+#include "chunks.h"
 #include "diff_area.h"
 #include "diff_storage.h"
 
@@ -26,25 +27,6 @@ struct span {
 	unsigned int nr_pages;
 	struct page *pages[SPAN_PAGES];
 };
-
-/* The piece that holds this granule; it is stored. */
-static struct diff_piece find_piece(struct diff_chunk *chunk,
-				    unsigned int granule)
-{
-	struct diff_piece found = {};
-	unsigned int i;
-
-	spin_lock_irq(&chunk->lock);
-	for (i = 0; i < chunk->nr_pieces; i++) {
-		struct diff_piece *piece = &chunk->pieces[i];
-
-		if (granule >= piece->first &&
-		    granule < piece->first + piece->count)
-			found = *piece;
-	}
-	spin_unlock_irq(&chunk->lock);
-	return found;
-}
 
 static void free_span(struct span *span)
 {
@@ -64,12 +46,14 @@ static int make_span(struct diff_area *area, struct diff_chunk *chunk, u64 pos,
 	struct diff_piece piece;
 	u64 offset, most;
 
+	if (!(READ_ONCE(chunk->stored) & BIT_ULL(granule)))
+		diff_storage_hurry(area->storage);
 	wait_event(area->progress,
 		   READ_ONCE(chunk->stored) & BIT_ULL(granule) ||
 			   READ_ONCE(area->error));
 	if (READ_ONCE(area->error))
 		return -EIO;
-	piece = find_piece(chunk, granule);
+	piece = chunk_find_piece(chunk, granule);
 	offset = ((u64)(granule - piece.first) << area->granule_shift) +
 		 in_granule;
 	most = ((u64)piece.count << area->granule_shift) - offset;
@@ -198,9 +182,9 @@ static void check_medium(struct diff_area *area)
 		diff_area_fail(area, -ENOMEDIUM, "the medium was changed");
 }
 
-static u64 safe_granules(struct diff_area *area, unsigned long number)
+static u64 safe_granules(struct diff_area *area, u64 number)
 {
-	struct diff_chunk *chunk = xa_load(&area->chunks, number);
+	struct diff_chunk *chunk = chunk_find(&area->chunks, number);
 
 	return chunk ? smp_load_acquire(&chunk->safe) : 0;
 }
@@ -232,7 +216,7 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 
 		if (!clean) {
 			ret = read_stored(area,
-					  xa_load(&area->chunks, part.number),
+					  chunk_find(&area->chunks, part.number),
 					  bio, pos, part.end, pos - start);
 			if (ret < 0)
 				return BLK_STS_IOERR;
@@ -313,7 +297,7 @@ blk_status_t diff_area_write(struct diff_area *area, struct bio *bio)
 	mutex_lock(&area->overlay_lock);
 	while (pos < end && ret >= 0) {
 		struct chunk_part part = chunk_part(area, pos, end);
-		struct diff_chunk *chunk = xa_load(&area->chunks, part.number);
+		struct diff_chunk *chunk = chunk_find(&area->chunks, part.number);
 
 		/* None: the image died before it was made. */
 		ret = chunk ? write_stored(area, chunk, bio, pos, part.end,

@@ -1,33 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * One thread appends copies to the storage. It runs with PF_LOCAL_THROTTLE and
- * without I/O from reclaim: the pages that the system wants to clean may wait
- * for it.
- */
+/* Where the storage lies, and its space: opening, growing, giving room out. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/bio.h>
 #include <linux/blkdev.h>
-#include <linux/kthread.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-#include <linux/uio.h>
 
-#include "compat.h"
-#include "diff_area.h"
 #include "diff_storage.h"
 #include "params.h"
-
-#define SPLIT_RESERVE 16
 
 /* All that are open; diff_storage.link. Nothing is taken inside. */
 static DEFINE_MUTEX(storages_lock);
 static LIST_HEAD(storages);
-
-static struct bio_set split_bios;
 
 static struct inode *storage_inode(const struct diff_storage *storage)
 {
@@ -37,11 +24,6 @@ static struct inode *storage_inode(const struct diff_storage *storage)
 static bool is_file(const struct diff_storage *storage)
 {
 	return S_ISREG(storage_inode(storage)->i_mode);
-}
-
-static bool is_mapped(const struct diff_storage *storage)
-{
-	return storage->extents.list;
 }
 
 /* ---- space ---- */
@@ -80,7 +62,7 @@ static int grow_to(struct diff_storage *storage, u64 size)
 {
 	int ret;
 
-	if (is_mapped(storage)) {
+	if (diff_storage_is_mapped(storage)) {
 		ret = grow_mapped(storage, size);
 	} else {
 		ret = vfs_fallocate(storage->file, 0, storage->size,
@@ -136,11 +118,11 @@ static void tell_no_space(struct diff_storage *storage, unsigned int bytes)
 }
 
 /*
- * Where the next @bytes go; ENOSPC, or why the file did not grow. A file grows
- * by portions when less than half a portion is free, and at once, with the
- * writer waiting, when there is no room.
+ * A file grows by portions when less than half a portion is free, and at once,
+ * with the writer waiting, when there is no room.
  */
-static int allocate(struct diff_storage *storage, unsigned int bytes, u64 *pos)
+int diff_storage_allocate(struct diff_storage *storage, unsigned int bytes,
+			  u64 *pos)
 {
 	if (free_bytes(storage) < bytes)
 		WRITE_ONCE(storage->grow_error, 0); /* perhaps now */
@@ -157,179 +139,6 @@ static int allocate(struct diff_storage *storage, unsigned int bytes, u64 *pos)
 	if (free_bytes(storage) < portion_bytes() / 2 && may_grow(storage))
 		queue_work(system_long_wq, &storage->grow_work);
 	return 0;
-}
-
-/* ---- I/O ---- */
-
-/* The device's bytes at @pos, and how many follow there. */
-static u64 place_of(struct diff_storage *storage, u64 pos, u64 *length)
-{
-	const struct file_extent *extent;
-	u64 start = 0;
-
-	*length = 0;
-	down_read(&storage->extents_sem);
-	extent = file_extents_find(&storage->extents, pos);
-	if (!WARN_ON_ONCE(!extent)) {
-		start = extent->start + (pos - extent->pos);
-		*length = extent->pos + extent->length - pos;
-	}
-	up_read(&storage->extents_sem);
-	return start;
-}
-
-/* Sends a bio to bytes @pos of the storage, in as many parts as it lies in. */
-static void submit_at(struct diff_storage *storage, struct bio *bio, u64 pos)
-{
-	for (;;) {
-		u64 length;
-		u64 start = place_of(storage, pos, &length);
-		struct bio *part;
-
-		if (!length) {
-			bio_io_error(bio);
-			return;
-		}
-		if (length >= bio->bi_iter.bi_size) {
-			bio->bi_iter.bi_sector = start >> SECTOR_SHIFT;
-			submit_bio_noacct(bio);
-			return;
-		}
-		part = bio_split(bio, length >> SECTOR_SHIFT, GFP_NOIO,
-				 &split_bios);
-		bio_chain(part, bio);
-		part->bi_iter.bi_sector = start >> SECTOR_SHIFT;
-		submit_bio_noacct(part);
-		pos += length;
-	}
-}
-
-static void transfer_done(struct bio *bio)
-{
-	complete(bio->bi_private);
-}
-
-static int transfer_mapped(struct diff_storage *storage, struct bio_vec *bvecs,
-			   unsigned int nr, unsigned int bytes, u64 pos,
-			   enum req_op op)
-{
-	DECLARE_COMPLETION_ONSTACK(done);
-	struct bio bio;
-	int ret;
-
-	bio_init(&bio, storage->extents.bdev, bvecs, nr,
-		 op | REQ_SYNC | (op_is_write(op) ? REQ_IDLE : 0));
-	bio.bi_vcnt = nr;
-	bio.bi_iter.bi_size = bytes;
-	bio.bi_private = &done;
-	bio.bi_end_io = transfer_done;
-	submit_at(storage, &bio, pos);
-	wait_for_completion_io(&done);
-	ret = blk_status_to_errno(bio.bi_status);
-	bio_uninit(&bio);
-	return ret;
-}
-
-static int transfer_file(struct diff_storage *storage, struct bio_vec *bvecs,
-			 unsigned int nr, unsigned int bytes, loff_t pos,
-			 enum req_op op)
-{
-	struct iov_iter iter;
-	ssize_t ret;
-
-	iov_iter_bvec(&iter, op_is_write(op) ? WRITE : READ, bvecs, nr, bytes);
-	while (iov_iter_count(&iter)) {
-		ret = op_is_write(op) ?
-			compat_vfs_iter_write(storage->file, &iter, &pos) :
-			vfs_iter_read(storage->file, &iter, &pos, 0);
-		if (ret <= 0)
-			return ret ?: -EIO;
-	}
-	return 0;
-}
-
-int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
-			  unsigned int bytes, u64 pos, enum req_op op)
-{
-	unsigned int nr = DIV_ROUND_UP(bytes, PAGE_SIZE), i;
-	struct bio_vec *bvecs;
-	int ret;
-
-	bvecs = kmalloc_array(nr, sizeof(*bvecs), GFP_NOIO);
-	if (!bvecs)
-		return -ENOMEM;
-	for (i = 0; i < nr; i++)
-		bvec_set_page(&bvecs[i], pages[i], PAGE_SIZE, 0);
-	ret = is_mapped(storage) ?
-		transfer_mapped(storage, bvecs, nr, bytes, pos, op) :
-		transfer_file(storage, bvecs, nr, bytes, pos, op);
-	kfree(bvecs);
-	return ret;
-}
-
-static void store(struct diff_storage *storage, struct diff_copy *copy)
-{
-	/* Of a dead image nothing is worth storing. */
-	int ret = READ_ONCE(copy->area->error);
-	u64 pos = 0;
-
-	if (!ret)
-		ret = allocate(storage, copy->bytes, &pos);
-	if (!ret)
-		ret = diff_copy_place(copy, pos);
-	if (!ret && is_mapped(storage)) {
-		submit_at(storage, diff_copy_bio(copy, storage->extents.bdev),
-			  pos);
-		return;
-	}
-	if (!ret)
-		ret = transfer_file(storage, copy->vecs, copy->nr_vecs,
-				    copy->bytes, pos, REQ_OP_WRITE);
-	diff_copy_stored(copy, ret);
-}
-
-static void take_queue(struct diff_storage *storage, struct list_head *copies)
-{
-	spin_lock_irq(&storage->lock);
-	list_splice_tail_init(&storage->queue, copies);
-	spin_unlock_irq(&storage->lock);
-}
-
-void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&storage->lock, flags);
-	list_add_tail(&copy->link, &storage->queue);
-	/* Under the lock: once it is stored, the storage may be closed. */
-	wake_up(&storage->wake);
-	spin_unlock_irqrestore(&storage->lock, flags);
-}
-
-static int writer_thread(void *data)
-{
-	struct diff_storage *storage = data;
-	struct diff_copy *copy, *next;
-	struct blk_plug plug;
-	LIST_HEAD(copies);
-
-	memalloc_noio_save();
-	current->flags |= PF_LOCAL_THROTTLE;
-	for (;;) {
-		wait_event_idle(storage->wake,
-				!list_empty(&storage->queue) ||
-					kthread_should_stop());
-		take_queue(storage, &copies);
-		if (list_empty(&copies) && kthread_should_stop())
-			return 0;
-		blk_start_plug(&plug);
-		list_for_each_entry_safe(copy, next, &copies, link) {
-			list_del(&copy->link);
-			store(storage, copy);
-		}
-		blk_finish_plug(&plug);
-		cond_resched();
-	}
 }
 
 /* ---- where it lies ---- */
@@ -367,7 +176,7 @@ static bool is_on(const struct diff_storage *storage, struct block_device *bdev)
 {
 	struct super_block *sb = storage_inode(storage)->i_sb;
 
-	if (is_mapped(storage))
+	if (diff_storage_is_mapped(storage))
 		return overlap(storage->extents.bdev, bdev);
 	return sb->s_bdev ? overlap(sb->s_bdev, bdev) : is_claimed_by(bdev, sb);
 }
@@ -405,7 +214,7 @@ int diff_storage_admit(struct diff_storage *storage, struct block_device *bdev)
 		return -EBUSY;
 	}
 	/* What is known to stay in its place can be left out. */
-	if (is_mapped(storage))
+	if (diff_storage_is_mapped(storage))
 		return grow_for_good(storage);
 	pr_err("%pg: holds the difference storage of the snapshot, in a file that its file system (%s) may move\n",
 	       bdev, storage_inode(storage)->i_sb->s_type->name);
@@ -430,7 +239,7 @@ int diff_storage_ranges_on(const struct diff_storage *storage,
 
 	*ranges = NULL;
 	*count = 0;
-	if (!is_mapped(storage) || !overlap(at, bdev))
+	if (!diff_storage_is_mapped(storage) || !overlap(at, bdev))
 		return 0;
 	*ranges = kvmalloc_array(storage->extents.count, sizeof(**ranges),
 				 GFP_KERNEL);
@@ -545,7 +354,7 @@ static int map_file(struct diff_storage *storage, const char *name)
 
 static void unmap(struct diff_storage *storage)
 {
-	if (is_mapped(storage) && is_file(storage))
+	if (diff_storage_is_mapped(storage) && is_file(storage))
 		file_extents_unpin(storage->file);
 	file_extents_free(&storage->extents);
 }
@@ -605,6 +414,7 @@ struct diff_storage *diff_storage_open(const char __user *path,
 	spin_lock_init(&storage->lock);
 	INIT_LIST_HEAD(&storage->queue);
 	init_waitqueue_head(&storage->wake);
+	copy_pages_init(&storage->pages);
 	storage->file = open_storage(name);
 	if (IS_ERR(storage->file)) {
 		ret = PTR_ERR(storage->file);
@@ -619,11 +429,9 @@ struct diff_storage *diff_storage_open(const char __user *path,
 		       name, storage->limit, ERR_PTR(ret));
 		goto err_claim;
 	}
-	storage->writer = kthread_run(writer_thread, storage, "blksnap_store");
-	if (IS_ERR(storage->writer)) {
-		ret = PTR_ERR(storage->writer);
+	ret = diff_storage_start(storage);
+	if (ret)
 		goto err_map;
-	}
 	kfree(name);
 	return storage;
 
@@ -642,20 +450,11 @@ err_name:
 
 void diff_storage_close(struct diff_storage *storage)
 {
-	kthread_stop(storage->writer);
+	diff_storage_stop(storage);
 	cancel_work_sync(&storage->grow_work);
 	unmap(storage);
 	unclaim(storage);
 	filp_close(storage->file, NULL);
+	copy_pages_destroy(&storage->pages);
 	kfree(storage);
-}
-
-int diff_storage_module_init(void)
-{
-	return bioset_init(&split_bios, SPLIT_RESERVE, 0, 0);
-}
-
-void diff_storage_module_exit(void)
-{
-	bioset_exit(&split_bios);
 }

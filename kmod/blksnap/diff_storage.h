@@ -19,6 +19,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "diff_copy.h"
 #include "events.h"
 #include "file_extents.h"
 
@@ -38,9 +39,13 @@ struct task_struct;
  * @grow_work: grows it ahead of need
  * @grow_error: what the last growth ended with
  * @writer:   the thread
- * @lock:     guards @queue; taken from interrupts
+ * @lock:     guards what follows; taken from interrupts
  * @queue:    copies that are to be stored, diff_copy.link
+ * @queued_bytes: of them
+ * @queued_copies: how many
+ * @hurry:    somebody waits for them
  * @wake:     the writer sleeps here
+ * @pages:    for copies
  * @events:   of the snapshot
  * @no_space: posted when there is no room for a copy; the writer's alone
  */
@@ -59,7 +64,11 @@ struct diff_storage {
 	struct task_struct *writer;
 	spinlock_t lock;
 	struct list_head queue;
+	unsigned int queued_bytes;
+	unsigned int queued_copies;
+	bool hurry;
 	wait_queue_head_t wake;
+	struct copy_pages pages;
 	struct event_queue *events;
 	struct event no_space;
 	bool told_no_space;
@@ -100,12 +109,32 @@ int diff_storage_ranges_on(const struct diff_storage *storage,
 			   struct block_device *bdev,
 			   struct device_range **ranges, unsigned int *count);
 
-struct diff_copy;
 /* Hands a copy over to be stored: diff_copy_stored() is called then. Any context. */
 void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy);
+
+/* Somebody waits for what is queued: it is stored without delay. Any context. */
+void diff_storage_hurry(struct diff_storage *storage);
 
 /* Reads or writes @bytes at @pos, in whole pages. May sleep. */
 int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
 			  unsigned int bytes, u64 pos, enum req_op op);
+
+/* ---- for diff_storage.c and diff_storage_io.c alone ---- */
+
+static inline bool diff_storage_is_mapped(const struct diff_storage *storage)
+{
+	return storage->extents.list;
+}
+
+/*
+ * Where the next @bytes go; ENOSPC, or why the file did not grow. For the
+ * writer; may sleep, until the file has grown.
+ */
+int diff_storage_allocate(struct diff_storage *storage, unsigned int bytes,
+			  u64 *pos);
+
+/* Starts the writer; ends it, the queue being empty. */
+int diff_storage_start(struct diff_storage *storage);
+void diff_storage_stop(struct diff_storage *storage);
 
 #endif /* _BLKSNAP_DIFF_STORAGE_H */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The chunks of a device that writes have touched: which of their granules are
+ * copied, and where in the store the old data is.
+ *
+ * A table of two levels, because every write looks its chunk up: an array for
+ * the device, 8 bytes for 512 chunks, leads to pages of 512 pointers, which
+ * are made when they are needed.
+ */
+#ifndef _BLKSNAP_CHUNKS_H
+#define _BLKSNAP_CHUNKS_H
+
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct diff_job;
+
+/* Granules [first, first + count) of a chunk lie at byte @pos of the store. */
+struct diff_piece {
+	u64 pos;
+	u8 first;
+	u8 count;
+};
+
+/*
+ * A chunk that a write has touched; lives as long as its table. The states of
+ * its granules (see diff_area.h) are set under @lock, which interrupts take;
+ * @safe may be read without it.
+ */
+struct diff_chunk {
+	u64 number;
+	spinlock_t lock;
+	u16 nr_pieces;
+	u16 room; /* of @pieces; 0: it is @piece, the only one */
+	u64 claimed;
+	u64 safe;
+	u64 stored;
+	struct diff_job *waiters; /* jobs that wait for others' reads */
+	union {
+		struct diff_piece piece;
+		struct diff_piece *pieces;
+	};
+};
+
+#define CHUNK_LEAF_SHIFT 9 /* a page of pointers */
+
+struct chunk_table {
+	struct diff_chunk ***leaves;
+	u64 nr_leaves;
+	atomic_long_t count; /* of chunks */
+};
+
+int chunks_module_init(void);
+void chunks_module_exit(void);
+
+/* ENOMEM. May sleep. */
+int chunk_table_init(struct chunk_table *table, u64 nr_chunks);
+void chunk_table_destroy(struct chunk_table *table);
+
+/* NULL: untouched. @number is within the device. Any context. */
+static inline struct diff_chunk *chunk_find(const struct chunk_table *table,
+					    u64 number)
+{
+	struct diff_chunk **leaf =
+		READ_ONCE(table->leaves[number >> CHUNK_LEAF_SHIFT]);
+
+	return leaf ? READ_ONCE(leaf[number & ((1U << CHUNK_LEAF_SHIFT) - 1)]) :
+		      NULL;
+}
+
+/* Makes it where there is none. NULL: no memory. May sleep, without I/O. */
+struct diff_chunk *chunk_get(struct chunk_table *table, u64 number);
+
+/* What one piece of the store has of the chunk, around a stored granule. */
+struct diff_piece chunk_find_piece(struct diff_chunk *chunk,
+				   unsigned int granule);
+
+/*
+ * The granules of @piece are at its place. For the storage's writer alone,
+ * before they are stored. ENOMEM. May sleep, without I/O.
+ */
+int chunk_add_piece(struct diff_chunk *chunk, const struct diff_piece *piece,
+		    unsigned int granule_shift);
+
+#endif /* _BLKSNAP_CHUNKS_H */
