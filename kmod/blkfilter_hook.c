@@ -114,18 +114,23 @@ static void call_original(struct bio *bio)
 
 /* ---- the bio path ---- */
 
+static __always_inline struct hlist_head *bucket_of(struct gendisk *disk)
+{
+	return &disk_table[hash_ptr(disk, DISK_HASH_BITS)];
+}
+
 static struct hooked_disk *find_hooked_disk(struct gendisk *disk)
 {
 	struct hooked_disk *hd;
 
-	hlist_for_each_entry_rcu_notrace(hd,
-			&disk_table[hash_ptr(disk, DISK_HASH_BITS)], node)
+	hlist_for_each_entry_rcu_notrace(hd, bucket_of(disk), node)
 		if (hd->disk == disk)
 			return hd;
 	return NULL;
 }
 
-static bool filters_took(struct hooked_disk *hd, struct bio *bio)
+static __always_inline bool filters_took(struct hooked_disk *hd,
+					 struct bio *bio)
 {
 	struct block_device *bdev = bio->bi_bdev;
 	sector_t start = bio->bi_iter.bi_sector;
@@ -209,16 +214,17 @@ static void begin_flight(struct hooked_disk *hd, struct bio *bio)
 	bio->bi_private = flight;
 }
 
-void blkfilter_resubmit(struct bio *bio)
+static __always_inline void submit_filtered(struct bio *bio)
 {
 	struct hooked_disk *hd;
 	int idx;
 
-	rcu_read_lock();
+	/* RCU's cheapest reader. */
+	preempt_disable();
 	hd = find_hooked_disk(bio->bi_bdev->bd_disk);
 	if (hd)
 		idx = srcu_read_lock(&hd->srcu);
-	rcu_read_unlock();
+	preempt_enable();
 
 	if (!hd) {
 		call_original(bio);
@@ -231,13 +237,18 @@ void blkfilter_resubmit(struct bio *bio)
 	}
 	srcu_read_unlock(&hd->srcu, idx);
 }
+
+void blkfilter_resubmit(struct bio *bio)
+{
+	submit_filtered(bio);
+}
 EXPORT_SYMBOL_GPL(blkfilter_resubmit);
 
 /* In place of submit_bio_noacct(); the decrement stays the last thing done. */
 static noinline void hooked_submit_bio(struct bio *bio)
 {
 	this_cpu_inc(calls_inside);
-	blkfilter_resubmit(bio);
+	submit_filtered(bio);
 	barrier();
 	this_cpu_dec(calls_inside);
 }
@@ -254,10 +265,9 @@ static void notrace submit_bio_callback(unsigned long ip,
 		return;
 	if (original_is_traced && within_module(parent_ip, THIS_MODULE))
 		return;
-	preempt_disable_notrace();
-	if (find_hooked_disk(bio->bi_bdev->bd_disk))
+	/* It may be another disk's: who looks closely is RCU's reader. */
+	if (READ_ONCE(bucket_of(bio->bi_bdev->bd_disk)->first))
 		compat_ftrace_set_ip(fregs, (unsigned long)hooked_submit_bio);
-	preempt_enable_notrace();
 }
 
 #ifdef COMPAT_BDEV_WRITE_PAGE
@@ -530,8 +540,7 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	}
 	disk_count++;
 	spin_lock(&disk_lock);
-	hlist_add_head_rcu(&hd->node,
-			   &disk_table[hash_ptr(disk, DISK_HASH_BITS)]);
+	hlist_add_head_rcu(&hd->node, bucket_of(disk));
 	spin_unlock(&disk_lock);
 	return hd;
 

@@ -11,7 +11,7 @@
 #ifndef _BLKSNAP_CBT_MAP_H
 #define _BLKSNAP_CBT_MAP_H
 
-#include <linux/blk_types.h>
+#include <linux/blkdev.h>
 #include <linux/uuid.h>
 
 struct cbt_map {
@@ -36,6 +36,19 @@ void cbt_map_destroy(struct cbt_map *map);
  * marked (such a bio fails later). Any context.
  */
 void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count);
+
+/* Most writes are within one block, and it is marked already. */
+static inline bool cbt_map_is_marked(const struct cbt_map *map, sector_t sector,
+				     sector_t count)
+{
+	unsigned int shift = map->block_shift - SECTOR_SHIFT;
+	u64 first = sector >> shift;
+
+	return first == (sector + count - 1) >> shift &&
+	       first < map->block_count &&
+	       READ_ONCE(map->writes[first]) == map->active;
+}
+
 /* The same in both copies, for changes that no bio shows. */
 void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count);
 

@@ -75,20 +75,35 @@ void tracker_start_copying(struct tracker *tracker, struct diff_area *diff)
 		diff_area_fail(diff, -ENODEV, "the device was removed");
 }
 
+static bool copy_on_write(struct tracker *tracker, struct bio *bio,
+			  sector_t sector, sector_t count)
+{
+	struct diff_area *diff = READ_ONCE(tracker->diff);
+
+	return diff && diff_area_cow(diff, bio, sector, count);
+}
+
+static noinline bool submit_unmarked(struct tracker *tracker, struct gate *gate,
+				     struct bio *bio, sector_t sector,
+				     sector_t count)
+{
+	/* First of all: what waits belongs to the other side of the take. */
+	if (gate && gate_hold(gate, bio))
+		return true;
+	cbt_map_mark(&tracker->map, sector, count);
+	return copy_on_write(tracker, bio, sector, count);
+}
+
 static bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio,
 			       sector_t sector, sector_t count)
 {
 	struct tracker *tracker = to_tracker(flt);
 	/* Pairs with the release in open_gate(): no gate, then the new state. */
 	struct gate *gate = smp_load_acquire(&tracker->gate);
-	struct diff_area *diff;
 
-	/* First of all: what waits belongs to the other side of the take. */
-	if (unlikely(gate) && gate_hold(gate, bio))
-		return true;
-	cbt_map_mark(&tracker->map, sector, count);
-	diff = READ_ONCE(tracker->diff);
-	return diff && diff_area_cow(diff, bio, sector, count);
+	if (unlikely(gate) || !cbt_map_is_marked(&tracker->map, sector, count))
+		return submit_unmarked(tracker, gate, bio, sector, count);
+	return copy_on_write(tracker, bio, sector, count);
 }
 
 /* ---- BLKFILTER_CTL ---- */
