@@ -29,7 +29,7 @@ struct blkfilter {
 	struct list_head link;	    /* hooked_disk.filters, while shown */
 	bool shown;		    /* bios are; under disk_lock */
 	struct hooked_disk *hooked; /* NULL once it is no longer shown bios */
-	struct list_head attached;  /* all filters, or those that are gone */
+	struct list_head attached;  /* in one of blkfilter_core.c's lists */
 };
 
 /**
@@ -39,6 +39,10 @@ struct blkfilter {
  * @attach: make a filter for @bdev. The caller fills struct blkfilter. Returns
  *          an ERR_PTR on failure. May sleep.
  * @busy:   errno if the filter must not be detached now, else 0. May sleep.
+ * @moved:  the partition table was read anew, and the partition is @bdev now,
+ *          with the same sectors. WRITE_ONCE() it to flt->bdev, under what guards the
+ *          filter's own reads of it outside of @submit_bio and these calls.
+ *          NULL if there are none. May sleep.
  * @gone:   the device was removed, and soon no bio will come any more. Must
  *          not sleep, and must not touch the device. May be NULL. What
  *          blkfilter_drain() protects in submit_bio() it protects here, too.
@@ -52,8 +56,8 @@ struct blkfilter {
  *          May sleep, but not on I/O if current->bio_list is set, or at all
  *          with REQ_NOWAIT.
  *
- * @attach, @busy, @detach and @ctl of all filters exclude each other, except
- * that several @ctl may run at once.
+ * @attach, @busy, @moved, @detach and @ctl of all filters exclude each other,
+ * except that several @ctl may run at once.
  */
 struct blkfilter_operations {
 	struct list_head link;
@@ -63,6 +67,7 @@ struct blkfilter_operations {
 	struct blkfilter *(*attach)(struct block_device *bdev,
 				    const void __user *opt, u32 optlen);
 	int (*busy)(struct blkfilter *flt);
+	void (*moved)(struct blkfilter *flt, struct block_device *bdev);
 	void (*gone)(struct blkfilter *flt);
 	void (*detach)(struct blkfilter *flt);
 	int (*ctl)(struct blkfilter *flt, u32 cmd, void __user *opt,

@@ -34,6 +34,7 @@ static LIST_HEAD(operations); /* blkfilter_operations.link; filters_sem */
 static DEFINE_SPINLOCK(attached_lock);
 static LIST_HEAD(attached_filters); /* blkfilter.attached */
 static LIST_HEAD(gone_filters);	    /* the same, once their device is gone */
+static LIST_HEAD(lost_filters);	    /* or perhaps is, see settle_lost_filters() */
 
 /* ---- filter modules ---- */
 
@@ -220,6 +221,115 @@ static int control_filter(struct block_device *bdev, const char *name, u32 cmd,
 	return flt->ops->ctl(flt, cmd, opt, optlen);
 }
 
+/* ---- partitions that are made anew ---- */
+
+/*
+ * Reading a partition table again removes all partitions and makes them anew,
+ * as other block devices of the same sectors. The filter goes on meanwhile: it
+ * is shown writes by their sectors on the disk, and misses none.
+ */
+static bool is_present(struct block_device *bdev)
+{
+	struct block_device *part;
+	unsigned long idx;
+	bool found = false;
+
+	rcu_read_lock();
+	xa_for_each(&bdev->bd_disk->part_tbl, idx, part)
+		found |= part == bdev;
+	rcu_read_unlock();
+	return found;
+}
+
+/* The partition that has these sectors now, pinned, or NULL. */
+static struct block_device *find_successor(struct block_device *old)
+{
+	struct gendisk *disk = old->bd_disk;
+	struct block_device *part, *found = NULL;
+	unsigned long idx;
+
+	/* Held from the first removal to the last addition. */
+	mutex_lock(&disk->open_mutex);
+	xa_for_each_start(&disk->part_tbl, idx, part, 1) {
+		if (part->bd_start_sect == old->bd_start_sect &&
+		    bdev_nr_sectors(part) == bdev_nr_sectors(old)) {
+			found = part;
+			pin_bdev(found);
+			break;
+		}
+	}
+	mutex_unlock(&disk->open_mutex);
+	return found;
+}
+
+/* It takes the caller's reference over. Under filters_sem for writing. */
+static void move_filter(struct blkfilter *flt, struct block_device *bdev)
+{
+	struct block_device *old = flt->bdev;
+
+	if (flt->ops->moved)
+		flt->ops->moved(flt, bdev);
+	else
+		WRITE_ONCE(flt->bdev, bdev);
+	/* Who is shown bios looks at the old one's sectors. */
+	blkfilter_drain(flt);
+	unpin_bdev(old);
+	spin_lock(&attached_lock);
+	list_move_tail(&flt->attached, &attached_filters);
+	spin_unlock(&attached_lock);
+	pr_info("%pg: partition table read anew, filter %s stays\n", bdev,
+		flt->ops->name);
+}
+
+/* Its partition is gone for good. Under filters_sem for writing. */
+static void drop_lost_filter(struct blkfilter *flt)
+{
+	spin_lock(&attached_lock);
+	list_del(&flt->attached);
+	spin_unlock(&attached_lock);
+	if (flt->ops->gone)
+		hook_call_gone(flt);
+	pr_info("%pg: partition removed, filter %s detached\n", flt->bdev,
+		flt->ops->name);
+	release_filter(flt);
+}
+
+static struct blkfilter *first_lost_filter(void)
+{
+	struct blkfilter *flt;
+
+	spin_lock(&attached_lock);
+	flt = list_first_entry_or_null(&lost_filters, struct blkfilter, attached);
+	spin_unlock(&attached_lock);
+	return flt;
+}
+
+static void settle_lost_filters(struct work_struct *work)
+{
+	struct block_device *bdev;
+	struct blkfilter *flt;
+
+	/* Nobody else takes them from the list. */
+	while ((flt = first_lost_filter())) {
+		/* Not under filters_sem: reading a table may take its time. */
+		bdev = find_successor(flt->bdev);
+		down_write(&filters_sem);
+		if (!bdev) {
+			drop_lost_filter(flt);
+		} else {
+			move_filter(flt, bdev);
+			/* A removal before the list knew it has not told us. */
+			if (!is_present(bdev) && delist(flt)) {
+				spin_lock(&attached_lock);
+				list_add_tail(&flt->attached, &lost_filters);
+				spin_unlock(&attached_lock);
+			}
+		}
+		up_write(&filters_sem);
+	}
+}
+static DECLARE_WORK(lost_work, settle_lost_filters);
+
 /* ---- devices that go away ---- */
 
 static void release_gone_filters(struct work_struct *work)
@@ -258,7 +368,10 @@ static COMPAT_REMOVE_DEV(bdev_removed, dev)
 		return;
 	spin_lock(&attached_lock);
 	flt = find_attached_locked(bdev);
-	if (flt) {
+	if (flt && bdev_is_partition(bdev) && !disk_is_dead(bdev)) {
+		list_move_tail(&flt->attached, &lost_filters);
+		queue_work(system_long_wq, &lost_work);
+	} else if (flt) {
 		list_move_tail(&flt->attached, &gone_filters);
 		/* In this order: no write shall pass while it thinks all is well. */
 		if (flt->ops->gone)
@@ -296,6 +409,7 @@ static void unwatch_removals(void)
 	class_leaving = true;
 	if (class_watch.class)
 		class_interface_unregister(&class_watch);
+	flush_work(&lost_work);
 	flush_work(&gone_work);
 }
 
@@ -363,6 +477,8 @@ long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
 {
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	/* This device may be the successor of another. */
+	flush_work(&lost_work);
 	switch (cmd) {
 	case BLKFILTER_ATTACH:
 		return ioctl_attach(bdev, argp);

@@ -145,9 +145,10 @@ static __always_inline bool filters_took(struct hooked_disk *hd,
 	list_for_each_entry_srcu(flt, &hd->filters, link,
 				 srcu_read_lock_held(&hd->srcu)) {
 		/* Read each time: partitions and disks can be resized. */
-		sector_t first = flt->bdev->bd_start_sect;
+		struct block_device *own = READ_ONCE(flt->bdev);
+		sector_t first = own->bd_start_sect;
 		sector_t s = max(start, first);
-		sector_t e = min(end, first + bdev_nr_sectors(flt->bdev));
+		sector_t e = min(end, first + bdev_nr_sectors(own));
 
 		if (s < e && flt->ops->submit_bio(flt, bio, s - first, e - s))
 			return true;

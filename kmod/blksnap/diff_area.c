@@ -445,6 +445,8 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	if (!area)
 		return ERR_PTR(-ENOMEM);
 	area->bdev = bdev;
+	area->disk = bdev_whole(bdev);
+	area->start = (u64)bdev->bd_start_sect << SECTOR_SHIFT;
 	area->storage = storage;
 	area->events = events;
 	area->capacity = bdev_nr_bytes(bdev);
@@ -463,7 +465,8 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 		kfree(area);
 		return ERR_PTR(ret);
 	}
-	get_device(&bdev->bd_device);
+	get_device(&area->bdev->bd_device);
+	get_device(&area->disk->bd_device);
 	return area;
 }
 
@@ -489,6 +492,7 @@ void diff_area_destroy(struct diff_area *area)
 	destroy_workqueue(area->job_queue);
 	chunk_table_destroy(&area->chunks);
 	put_device(&area->bdev->bd_device);
+	put_device(&area->disk->bd_device);
 	mutex_destroy(&area->overlay_lock);
 	mutex_destroy(&area->map_lock);
 	kvfree(area->excluded);

@@ -42,7 +42,14 @@ struct device_range;
 struct diff_storage;
 
 struct diff_area {
-	struct block_device *bdev; /* origin; pinned by its tracker */
+	/*
+	 * The device, by name; its memory is pinned. The origin is read through
+	 * the disk: a partition is another struct block_device once the table
+	 * was read anew.
+	 */
+	struct block_device *bdev;
+	struct block_device *disk;
+	u64 start; /* of the device on the disk, bytes */
 	struct diff_storage *storage;
 	struct workqueue_struct *job_queue;
 	unsigned int chunk_shift;   /* bytes */

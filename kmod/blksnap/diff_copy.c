@@ -229,9 +229,9 @@ int diff_copy_start(struct diff_job *job, struct diff_area *area,
 	if (!copy)
 		return -ENOMEM;
 	copy->job = job;
-	bio = copy_bio(copy, area->bdev, REQ_OP_READ | REQ_SYNC, copy_read_done);
+	bio = copy_bio(copy, area->disk, REQ_OP_READ | REQ_SYNC, copy_read_done);
 	pos = copy_pos(copy);
-	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
+	bio->bi_iter.bi_sector = (area->start + pos) >> SECTOR_SHIFT;
 	rest = area->capacity - pos;
 	if (rest < copy->bytes) {
 		zero_behind(copy, rest);

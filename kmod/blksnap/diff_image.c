@@ -161,12 +161,12 @@ static int read_origin(struct diff_area *area, struct bio *bio, u64 pos,
 	struct bio clone;
 	int ret;
 
-	ret = bio_init_clone(area->bdev, &clone, bio, GFP_NOIO);
+	ret = bio_init_clone(area->disk, &clone, bio, GFP_NOIO);
 	if (ret)
 		return ret;
 	bio_advance(&clone, skip);
 	clone.bi_iter.bi_size = bytes;
-	clone.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
+	clone.bi_iter.bi_sector = (area->start + pos) >> SECTOR_SHIFT;
 	clone.bi_opf = REQ_OP_READ | (bio->bi_opf & REQ_SYNC);
 	ret = submit_bio_wait(&clone);
 	bio_uninit(&clone);

@@ -364,17 +364,18 @@ static struct cbt_map *fresh_map_if_stale(struct tracker *tracker)
 	return map;
 }
 
+/* Under the tracker's lock: the filter's device stays the same. */
 static int prepare_member(struct snapshot *snapshot,
 			  struct snapshot_member *member)
 {
-	struct block_device *bdev = member->tracker->filter.bdev;
 	struct diff_area *area;
 	struct image *image;
 
 	member->map = fresh_map_if_stale(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);
-	area = diff_area_create(bdev, snapshot->storage, &snapshot->events);
+	area = diff_area_create(member->tracker->filter.bdev, snapshot->storage,
+				&snapshot->events);
 	if (IS_ERR(area))
 		return PTR_ERR(area);
 	image = image_create(area);
@@ -382,10 +383,8 @@ static int prepare_member(struct snapshot *snapshot,
 		diff_area_destroy(area);
 		return PTR_ERR(image);
 	}
-	mutex_lock(&member->tracker->lock);
 	member->area = area;
 	member->image = image;
-	mutex_unlock(&member->tracker->lock);
 	return 0;
 }
 
@@ -440,7 +439,9 @@ static int take(struct snapshot *snapshot)
 			return -ENODEV;
 
 	list_for_each_entry(member, &snapshot->members, link) {
+		mutex_lock(&member->tracker->lock);
 		ret = prepare_member(snapshot, member);
+		mutex_unlock(&member->tracker->lock);
 		if (ret)
 			goto out_release;
 	}

@@ -50,6 +50,15 @@ static void tracker_detach(struct blkfilter *flt)
 	kfree(tracker);
 }
 
+static void tracker_moved(struct blkfilter *flt, struct block_device *bdev)
+{
+	struct tracker *tracker = to_tracker(flt);
+
+	mutex_lock(&tracker->lock);
+	WRITE_ONCE(flt->bdev, bdev);
+	mutex_unlock(&tracker->lock);
+}
+
 /*
  * The image dies before writes pass uncopied: of a partition that is removed,
  * the disk lives on. The store and the load in between, here and below, are
@@ -270,6 +279,7 @@ static struct blkfilter_operations tracker_operations = {
 	.name = BLKSNAP_FILTER_NAME,
 	.attach = tracker_attach,
 	.busy = tracker_busy,
+	.moved = tracker_moved,
 	.gone = tracker_gone,
 	.detach = tracker_detach,
 	.ctl = tracker_ctl,
