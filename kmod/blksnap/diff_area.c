@@ -182,6 +182,7 @@ static int wait_for_room(struct diff_area *area)
 
 	if (atomic_read(&area->copies) < limit)
 		return 0;
+	atomic_long_inc(&area->waits);
 	diff_storage_hurry(area->storage);
 	if (wait_event_timeout(area->progress,
 			       atomic_read(&area->copies) < limit ||
@@ -468,6 +469,15 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 	get_device(&area->bdev->bd_device);
 	get_device(&area->disk->bd_device);
 	return area;
+}
+
+void diff_area_add_statistics(const struct diff_area *area,
+			      struct blksnap_snapshot_statistics *statistics)
+{
+	statistics->chunks += atomic_long_read(&area->chunks.count);
+	statistics->copies += atomic_long_read(&area->all_copies);
+	statistics->copies_queued += atomic_read(&area->copies);
+	statistics->waits += atomic_long_read(&area->waits);
 }
 
 void diff_area_stop(struct diff_area *area)

@@ -68,6 +68,8 @@ struct diff_area {
 	struct mutex overlay_lock;  /* image writes to the storage, one a time */
 	atomic_t jobs;		    /* bios taken over and not yet resubmitted */
 	atomic_t copies;	    /* in memory */
+	atomic_long_t all_copies;   /* since the take */
+	atomic_long_t waits;	    /* of writers, for room in memory */
 	/* A job or copy is done, or error is set; see diff_area_count_down(). */
 	wait_queue_head_t progress;
 };
@@ -108,6 +110,10 @@ blk_status_t diff_area_write(struct diff_area *area, struct bio *bio);
  * goes away. May sleep.
  */
 void diff_area_set_map(struct diff_area *area, struct cbt_map *map);
+
+/* Adds this image's part. Any context. */
+void diff_area_add_statistics(const struct diff_area *area,
+			      struct blksnap_snapshot_statistics *statistics);
 
 /* Kills the image, with the first error only. Any context. */
 void diff_area_fail(struct diff_area *area, int error, const char *what);

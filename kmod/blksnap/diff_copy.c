@@ -153,6 +153,7 @@ static struct diff_copy *alloc_copy(struct diff_area *area,
 			      page_size(page), 0);
 	bio_init(&copy->bio, NULL, copy->vecs, pieces, 0);
 	atomic_inc(&area->copies);
+	atomic_long_inc(&area->all_copies);
 	return copy;
 }
 

@@ -135,7 +135,7 @@ int diff_storage_allocate(struct diff_storage *storage, unsigned int bytes,
 		return READ_ONCE(storage->grow_error) ?: -ENOSPC;
 	}
 	*pos = storage->filled;
-	storage->filled += bytes;
+	WRITE_ONCE(storage->filled, storage->filled + bytes);
 	if (free_bytes(storage) < portion_bytes() / 2 && may_grow(storage))
 		queue_work(system_long_wq, &storage->grow_work);
 	return 0;
@@ -259,6 +259,15 @@ int diff_storage_ranges_on(const struct diff_storage *storage,
 	sort(*ranges, n, sizeof(**ranges), compare_ranges, NULL);
 	*count = n;
 	return 0;
+}
+
+void diff_storage_statistics(const struct diff_storage *storage,
+			     struct blksnap_snapshot_statistics *statistics)
+{
+	statistics->storage_limit = storage->limit;
+	statistics->storage_size = is_file(storage) ?
+		READ_ONCE(storage->size) : READ_ONCE(storage->capacity);
+	statistics->storage_used = READ_ONCE(storage->filled);
 }
 
 /* ---- opening ---- */

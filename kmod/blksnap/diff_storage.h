@@ -115,6 +115,10 @@ void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy);
 /* Somebody waits for what is queued: it is stored without delay. Any context. */
 void diff_storage_hurry(struct diff_storage *storage);
 
+/* Fills in what is of the storage. Any context. */
+void diff_storage_statistics(const struct diff_storage *storage,
+			     struct blksnap_snapshot_statistics *statistics);
+
 /* Reads or writes @bytes at @pos, in whole pages. May sleep. */
 int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
 			  unsigned int bytes, u64 pos, enum req_op op);

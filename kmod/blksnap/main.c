@@ -105,6 +105,30 @@ static long control_wait_event(void __user *argp)
 	return ret;
 }
 
+static long control_features(void __user *argp)
+{
+	struct blksnap_features arg = {
+		.features = BLKSNAP_FEATURE_IMAGE_WRITE |
+			    BLKSNAP_FEATURE_STORAGE_ON_ORIGIN |
+			    BLKSNAP_FEATURE_STATISTICS,
+	};
+
+	return copy_to_user(argp, &arg, sizeof(arg)) ? -EFAULT : 0;
+}
+
+static long control_statistics(void __user *argp)
+{
+	struct blksnap_snapshot_statistics arg = {};
+	int ret;
+
+	if (copy_from_user(&arg.id, argp, sizeof(arg.id)))
+		return -EFAULT;
+	ret = snapshot_statistics(&arg);
+	if (!ret && copy_to_user(argp, &arg, sizeof(arg)))
+		ret = -EFAULT;
+	return ret;
+}
+
 static long control_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
@@ -125,6 +149,10 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 		return control_collect(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT:
 		return control_wait_event(argp);
+	case BLKSNAP_IOCTL_FEATURES:
+		return control_features(argp);
+	case BLKSNAP_IOCTL_SNAPSHOT_STATISTICS:
+		return control_statistics(argp);
 	default:
 		return -ENOTTY;
 	}

@@ -658,6 +658,21 @@ int snapshot_wait_event(struct blksnap_snapshot_event *event)
 	return ret;
 }
 
+int snapshot_statistics(struct blksnap_snapshot_statistics *statistics)
+{
+	struct snapshot *snapshot = snapshot_get(&statistics->id);
+	struct snapshot_member *member;
+
+	if (!snapshot)
+		return -ESRCH;
+	diff_storage_statistics(snapshot->storage, statistics);
+	list_for_each_entry(member, &snapshot->members, link)
+		if (member->area)
+			diff_area_add_statistics(member->area, statistics);
+	snapshot_put(snapshot);
+	return 0;
+}
+
 int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count)
 {
 	struct snapshot *snapshot;

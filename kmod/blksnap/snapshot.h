@@ -39,6 +39,8 @@ int snapshot_take(const struct blksnap_uuid *id);
 int snapshot_destroy(const struct blksnap_uuid *id);
 /* Fills @event, by its id and timeout. */
 int snapshot_wait_event(struct blksnap_snapshot_event *event);
+/* Fills @statistics, by its id. */
+int snapshot_statistics(struct blksnap_snapshot_statistics *statistics);
 int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count);
 
 /* The filter's part; under blkfilter's lock, so that the tracker stays. */

@@ -199,6 +199,52 @@ struct blksnap_event_no_space {
 	__u64 requested_nr_sect;
 };
 
+/* ---- our additions to the proposal, far from its numbers ---- */
+
+/* Images can be written. */
+#define BLKSNAP_FEATURE_IMAGE_WRITE (1ULL << 0)
+/* The difference storage may lie on a device of its snapshot. */
+#define BLKSNAP_FEATURE_STORAGE_ON_ORIGIN (1ULL << 1)
+/* BLKSNAP_IOCTL_SNAPSHOT_STATISTICS */
+#define BLKSNAP_FEATURE_STATISTICS (1ULL << 2)
+
+/**
+ * struct blksnap_features - what this module has beyond the proposal
+ * @features: BLKSNAP_FEATURE_*; a tool asks for bits that it knows
+ *
+ * Modules of others answer ENOTTY: no features.
+ */
+struct blksnap_features {
+	__u64 features;
+};
+
+/**
+ * struct blksnap_snapshot_statistics - what a snapshot has cost so far
+ * @id:            in: the snapshot
+ * @storage_limit: bytes that the difference storage may take
+ * @storage_size:  bytes that it has taken: of a file what it has grown to, of
+ *                 a device its size, at most the limit
+ * @storage_used:  bytes of @storage_size that hold old data
+ * @chunks:        chunks that writes have touched, of all devices
+ * @copies:        pieces of old data that were copied
+ * @copies_queued: of them, still in memory
+ * @waits:         times that a writer had to wait for room in memory
+ * @reserved:      zero
+ *
+ * Counted from the take. ESRCH: no such snapshot.
+ */
+struct blksnap_snapshot_statistics {
+	struct blksnap_uuid id;
+	__u64 storage_limit;
+	__u64 storage_size;
+	__u64 storage_used;
+	__u64 chunks;
+	__u64 copies;
+	__u64 copies_queued;
+	__u64 waits;
+	__u64 reserved[7];
+};
+
 #define BLKSNAP_IOCTL_VERSION _IOR(BLKSNAP_IOC_MAGIC, 0, struct blksnap_version)
 /* EINVAL, ENOSPC and what opening the storage gives */
 #define BLKSNAP_IOCTL_SNAPSHOT_CREATE \
@@ -213,5 +259,9 @@ struct blksnap_event_no_space {
 	_IOR(BLKSNAP_IOC_MAGIC, 4, struct blksnap_snapshot_collect)
 #define BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT \
 	_IOR(BLKSNAP_IOC_MAGIC, 5, struct blksnap_snapshot_event)
+#define BLKSNAP_IOCTL_FEATURES \
+	_IOR(BLKSNAP_IOC_MAGIC, 128, struct blksnap_features)
+#define BLKSNAP_IOCTL_SNAPSHOT_STATISTICS \
+	_IOWR(BLKSNAP_IOC_MAGIC, 129, struct blksnap_snapshot_statistics)
 
 #endif /* _UAPI_BLKSNAP_H */

@@ -23,6 +23,9 @@ TAKE = 0x40105603  # _IOW('V', 3, 16 bytes)
 COLLECT = 0x80105604  # _IOR('V', 4, 16 bytes)
 WAIT_EVENT = 0x90005605  # _IOR('V', 5, 4096 bytes)
 
+FEATURES = 0x80085680  # _IOR('V', 128, 8 bytes)
+STATISTICS = 0xC0805681  # _IOWR('V', 129, 128 bytes)
+
 CBTINFO, CBTMAP, CBTDIRTY, SNAPSHOTADD, SNAPSHOTINFO = range(5)
 
 BLKSNAP = b"blksnap"
@@ -130,6 +133,18 @@ class Control:
         end = 32 + struct.calcsize(form)
         assert not any(arg[end:]), "an event leaks"
         return name, *struct.unpack_from(form, arg, 32)
+
+    def features(self):
+        arg = bytearray(8)
+        fcntl.ioctl(self.fd, FEATURES, arg)
+        return struct.unpack("<Q", arg)[0]
+
+    def statistics(self, snapshot):
+        arg = bytearray(snapshot + b"\xff" * 112)
+        fcntl.ioctl(self.fd, STATISTICS, arg)
+        assert arg[:16] == snapshot and not any(arg[72:]), "statistics leak"
+        names = "limit size used chunks copies queued waits"
+        return dict(zip(names.split(), struct.unpack_from("<7Q", arg, 16)))
 
     def collect(self, room=None):
         """(count, ids); with no room asks for the count alone."""
