@@ -3,8 +3,8 @@
  * blkfilter: filters on block devices of a stock kernel.
  *
  * This file decides which filter is on which device: registration, the three
- * ioctls, and what happens when a device goes away. The hooks are in
- * blkfilter_hook.c.
+ * ioctls, and what happens when a device goes away. The way of a write is in
+ * blkfilter_disk.c, the hooks are in blkfilter_hook.c.
  *
  * Locks, outermost first:
  *   class_mutex     registering with the block class, once
@@ -493,12 +493,20 @@ long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
 
 static int __init blkfilter_init(void)
 {
-	return hook_init();
+	int ret = disks_init();
+
+	if (ret)
+		return ret;
+	ret = hook_init();
+	if (ret)
+		disks_exit();
+	return ret;
 }
 
 /* Filter modules are gone (they use our symbols), and so nothing is attached. */
 static void __exit blkfilter_exit(void)
 {
+	disks_exit();
 	hook_exit();
 	unwatch_removals();
 }
