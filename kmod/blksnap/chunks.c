@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -7,78 +7,64 @@
 
 static struct kmem_cache *chunk_cache;
 
-/* Losing is no harm: memory is not waited for by I/O, and not warned of. */
-#define CHUNK_GFP (GFP_NOIO | __GFP_NOWARN | __GFP_ZERO)
+/*
+ * One bucket for so many chunks of the device, of which most are not touched;
+ * and at most 8 MiB of buckets.
+ */
+#define CHUNKS_PER_BUCKET 8
+#define MIN_BUCKETS 64ULL
+#define MAX_BUCKETS (1ULL << 20)
 
 int chunk_table_init(struct chunk_table *table, u64 nr_chunks)
 {
-	table->nr_leaves = DIV_ROUND_UP_ULL(nr_chunks, 1U << CHUNK_LEAF_SHIFT);
-	table->leaves = kvcalloc(max(table->nr_leaves, 1ULL),
-				 sizeof(*table->leaves), GFP_KERNEL);
+	u64 buckets = clamp(nr_chunks / CHUNKS_PER_BUCKET, MIN_BUCKETS,
+			    MAX_BUCKETS);
+
+	buckets = roundup_pow_of_two(buckets);
+	table->mask = buckets - 1;
 	atomic_long_set(&table->count, 0);
-	return table->leaves ? 0 : -ENOMEM;
+	table->buckets = kvcalloc(buckets, sizeof(*table->buckets), GFP_KERNEL);
+	return table->buckets ? 0 : -ENOMEM;
 }
 
 void chunk_table_destroy(struct chunk_table *table)
 {
-	u64 n, i;
+	struct diff_chunk *chunk, *next;
+	u64 i;
 
-	for (n = 0; n < table->nr_leaves; n++) {
-		struct diff_chunk **leaf = table->leaves[n];
-
-		if (!leaf)
-			continue;
-		for (i = 0; i < 1U << CHUNK_LEAF_SHIFT; i++) {
-			if (!leaf[i])
-				continue;
-			if (leaf[i]->room)
-				kfree(leaf[i]->pieces);
-			kmem_cache_free(chunk_cache, leaf[i]);
+	for (i = 0; i <= table->mask; i++) {
+		for (chunk = table->buckets[i]; chunk; chunk = next) {
+			next = chunk->next;
+			if (chunk->room)
+				kfree(chunk->pieces);
+			kmem_cache_free(chunk_cache, chunk);
 		}
-		free_page((unsigned long)leaf);
 		cond_resched();
 	}
-	kvfree(table->leaves);
-}
-
-static struct diff_chunk **get_leaf(struct chunk_table *table, u64 n)
-{
-	struct diff_chunk **leaf = READ_ONCE(table->leaves[n]), **other;
-
-	if (leaf)
-		return leaf;
-	leaf = (struct diff_chunk **)__get_free_page(CHUNK_GFP);
-	if (!leaf)
-		return NULL;
-	other = cmpxchg(&table->leaves[n], NULL, leaf);
-	if (!other)
-		return leaf;
-	/* Somebody was quicker. */
-	free_page((unsigned long)leaf);
-	return other;
+	kvfree(table->buckets);
 }
 
 struct diff_chunk *chunk_get(struct chunk_table *table, u64 number)
 {
+	struct diff_chunk **bucket = &table->buckets[number & table->mask];
 	struct diff_chunk *chunk = chunk_find(table, number), *other;
-	struct diff_chunk **leaf;
 
 	if (chunk)
 		return chunk;
-	leaf = get_leaf(table, number >> CHUNK_LEAF_SHIFT);
-	if (!leaf)
-		return NULL;
-	chunk = kmem_cache_alloc(chunk_cache, CHUNK_GFP);
+	chunk = kmem_cache_zalloc(chunk_cache, GFP_NOIO | __GFP_NOWARN);
 	if (!chunk)
 		return NULL;
 	chunk->number = number;
 	spin_lock_init(&chunk->lock);
-	other = cmpxchg(&leaf[number & ((1U << CHUNK_LEAF_SHIFT) - 1)], NULL,
-			chunk);
-	if (other) {
-		kmem_cache_free(chunk_cache, chunk);
-		return other;
-	}
+	chunk->next = READ_ONCE(*bucket);
+	do {
+		/* Somebody may have been quicker with this very one. */
+		other = chunk_find_in(chunk->next, number);
+		if (other) {
+			kmem_cache_free(chunk_cache, chunk);
+			return other;
+		}
+	} while (!try_cmpxchg(bucket, &chunk->next, chunk));
 	atomic_long_inc(&table->count);
 	return chunk;
 }

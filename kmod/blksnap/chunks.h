@@ -3,9 +3,10 @@
  * The chunks of a device that writes have touched: which of their granules are
  * copied, and where in the store the old data is.
  *
- * A table of two levels, because every write looks its chunk up: an array for
- * the device, 8 bytes for 512 chunks, leads to pages of 512 pointers, which
- * are made when they are needed.
+ * A hash table by the low bits of a chunk's number: every write looks its chunk
+ * up, mostly those of neighbours, and what it takes is in proportion to what was
+ * written, wherever that is. Chunks are only ever added, at the head of their
+ * chain, so nobody takes a lock.
  */
 #ifndef _BLKSNAP_CHUNKS_H
 #define _BLKSNAP_CHUNKS_H
@@ -28,6 +29,7 @@ struct diff_piece {
  * @safe may be read without it.
  */
 struct diff_chunk {
+	struct diff_chunk *next; /* of the same bucket */
 	u64 number;
 	spinlock_t lock;
 	u16 nr_pieces;
@@ -42,30 +44,33 @@ struct diff_chunk {
 	};
 };
 
-#define CHUNK_LEAF_SHIFT 9 /* a page of pointers */
-
 struct chunk_table {
-	struct diff_chunk ***leaves;
-	u64 nr_leaves;
+	struct diff_chunk **buckets;
+	u64 mask; /* of a number: its bucket */
 	atomic_long_t count; /* of chunks */
 };
 
 int chunks_module_init(void);
 void chunks_module_exit(void);
 
-/* ENOMEM. May sleep. */
+/* For a device of so many chunks. ENOMEM. May sleep. */
 int chunk_table_init(struct chunk_table *table, u64 nr_chunks);
 void chunk_table_destroy(struct chunk_table *table);
 
-/* NULL: untouched. @number is within the device. Any context. */
+static inline struct diff_chunk *chunk_find_in(struct diff_chunk *chain,
+					       u64 number)
+{
+	while (chain && chain->number != number)
+		chain = chain->next;
+	return chain;
+}
+
+/* NULL: untouched. Any context. */
 static inline struct diff_chunk *chunk_find(const struct chunk_table *table,
 					    u64 number)
 {
-	struct diff_chunk **leaf =
-		READ_ONCE(table->leaves[number >> CHUNK_LEAF_SHIFT]);
-
-	return leaf ? READ_ONCE(leaf[number & ((1U << CHUNK_LEAF_SHIFT) - 1)]) :
-		      NULL;
+	return chunk_find_in(READ_ONCE(table->buckets[number & table->mask]),
+			     number);
 }
 
 /* Makes it where there is none. NULL: no memory. May sleep, without I/O. */
