@@ -8,6 +8,7 @@
 #include "blkfilter.h"
 #include "cbt_map.h"
 #include "chunks.h"
+#include "compat.h"
 #include "diff_area.h"
 #include "diff_copy.h"
 #include "diff_storage.h"
@@ -365,7 +366,8 @@ bool diff_area_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 	u64 pos = (u64)sector << SECTOR_SHIFT;
 	u64 end = min(pos + ((u64)count << SECTOR_SHIFT), area->capacity);
 	/* Not to sleep in: others wait for us, or do not want to wait. */
-	bool hurry = current->bio_list || (bio->bi_opf & REQ_NOWAIT);
+	bool hurry = current->bio_list || (bio->bi_opf & REQ_NOWAIT) ||
+		     compat_plug_is_nowait();
 	struct diff_job *job;
 
 	if (READ_ONCE(area->error) || all_safe(area, pos, end))

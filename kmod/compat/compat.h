@@ -55,6 +55,19 @@ static __always_inline void compat_ftrace_set_ip(struct ftrace_regs *fregs,
 #endif
 
 /*
+ * Before 6.5, submit_bio_noacct() makes what is submitted with such a plug
+ * REQ_NOWAIT: the writer's bio, and any of ours in the writer's context.
+ */
+static inline bool compat_plug_is_nowait(void)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	return current->plug && current->plug->nowait;
+#else
+	return false;
+#endif
+}
+
+/*
  * Freezes the file system on the device, if there is one. May sleep. Where
  * somebody (fsfreeze, say) has frozen it already, newer kernels count that;
  * before 6.8 it is EBUSY, also while somebody is still at it: so try for a
