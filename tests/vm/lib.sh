@@ -43,7 +43,7 @@ expect_rc() { # CODE COMMAND...
 }
 
 # A plain "set -e" ends a script without a word; this says where it was.
-trap 'echo "failed at line $LINENO: $BASH_COMMAND" >&2' ERR
+trap 'echo "failed at line $LINENO: ${BASH_COMMAND%%$'"'\n'"'*}" >&2' ERR
 set -o errtrace
 
 # -- cleaning up --------------------------------------------------------------
