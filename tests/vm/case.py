@@ -28,7 +28,7 @@ class Case:
             if match:
                 header[match[1]] = match[2]
         self.title = header.get("title", "")
-        self.timeout = int(header.get("timeout", 300))
+        self.timeout = int(header.get("timeout", 300)) * machine.SCALE
         self.kernels = header.get("kernel", "").split()
         self.needs = header.get("needs", "").split()
         self.shape = guest.Shape(

@@ -170,7 +170,7 @@ class Guest:
         values = {
             "BUILD_DIR": self.build, "KVER": self.kernel,
             "MODULES_DIR": self.build / "kmod" / self.kernel,
-            "VM_DIR": machine.VM_DIR,
+            "VM_DIR": machine.VM_DIR, "VM_SCALE": machine.SCALE,
         }
         lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
         return "\n".join([*lines, 'PATH=$BUILD_DIR/tools:$PATH', ""])

@@ -10,6 +10,7 @@
 #   OUT          folder for what shall be brought back to the host
 #   CASE         name of the case
 #   VM_DIR       the folder of this file
+#   VM_SCALE     how many times the usual rounds of cases that repeat something
 
 set -euo pipefail
 shopt -s inherit_errexit # a failure in $(...) counts too

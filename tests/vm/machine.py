@@ -37,6 +37,10 @@ ACCELERATORS = {
 }
 
 
+# For campaigns: how many times the usual rounds.
+SCALE = int(os.environ.get("VM_SCALE", "1"))
+
+
 class Unavailable(Exception):
     """Something that the machine lacks, so that tests are skipped."""
 
