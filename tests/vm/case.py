@@ -10,7 +10,7 @@ import shutil
 import guest
 import machine
 
-_HEADER = re.compile(r"#\s*(title|disks|memory|cpus|timeout|kernel|needs|udev):\s*(.*?)\s*")
+_HEADER = re.compile(r"#\s*(title|disks|memory|cpus|timeout|kernel|needs|power-cut|udev):\s*(.*?)\s*")
 _NAME = re.compile(r"\d{3}-[a-z0-9-]+")
 
 
@@ -31,6 +31,7 @@ class Case:
         self.timeout = int(header.get("timeout", 300)) * machine.SCALE
         self.kernels = header.get("kernel", "").split()
         self.needs = header.get("needs", "").split()
+        self.power_cut = header.get("power-cut", "no") == "yes"
         self.shape = guest.Shape(
             disks=tuple(header.get("disks", "").split()),
             memory=int(header.get("memory", 1024)),

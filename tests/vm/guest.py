@@ -82,10 +82,12 @@ class Guest:
     # -- begin and end ----------------------------------------------------
 
     @classmethod
-    def boot(cls, kernel, workdir, build, shape=Shape(), background=False):
+    def boot(cls, kernel, workdir, build, shape=Shape(), background=False,
+             fresh_disks=True):
         """Boots, and returns when commands can be run.
 
         A guest ends with the process that booted it, unless background.
+        Disks are empty, or those of the last boot in this work folder.
         """
         workdir, build = pathlib.Path(workdir).resolve(), pathlib.Path(build).resolve()
         cache = build / "vm/cache"
@@ -95,6 +97,8 @@ class Guest:
             (workdir / stale).unlink(missing_ok=True)
         forwards = [(address, port or free_port(address), inner)
                     for address, port, inner in shape.forwards]
+        if fresh_disks:
+            _make_disks(workdir, shape)
         command = _qemu_command(kernel, workdir, build, cache, shape, forwards)
         if not background:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
@@ -289,6 +293,12 @@ def _share(ident, path, tag, options):
             "-device", f"virtio-9p-pci,fsdev={ident},mount_tag={tag}"]
 
 
+def _make_disks(workdir, shape):
+    for number, disk in enumerate(shape.disks):
+        with open(workdir / f"disk{number}.raw", "wb") as raw:
+            raw.truncate(parse_size(disk.partition(":")[0]))
+
+
 def _qemu_command(kernel, workdir, build, cache, shape, forwards):
     accelerator = machine.accelerator(kernel, cache)
     command = [
@@ -305,10 +315,8 @@ def _qemu_command(kernel, workdir, build, cache, shape, forwards):
         "-device", "virtio-rng-pci",
     ]
     for number, disk in enumerate(shape.disks):
-        size, _, block = disk.partition(":")
+        _, _, block = disk.partition(":")
         path = workdir / f"disk{number}.raw"
-        with open(path, "wb") as raw:
-            raw.truncate(parse_size(size))
         blocks = f",logical_block_size={block},physical_block_size={block}" if block else ""
         command += [
             "-drive", f"if=none,id=disk{number},file={path},format=raw,cache=unsafe,discard=unmap",

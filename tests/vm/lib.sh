@@ -10,6 +10,7 @@
 #   OUT          folder for what shall be brought back to the host
 #   CASE         name of the case
 #   VM_DIR       the folder of this file
+#   BOOT         1, and 2 when the case goes on after cut_power
 #   VM_SCALE     how many times the usual rounds of cases that repeat something
 
 set -euo pipefail
@@ -68,6 +69,16 @@ _clean_up() {
 trap _clean_up EXIT
 # At a timeout the runner sends TERM; that, too, must go through EXIT.
 trap 'exit 143' TERM
+
+# -- power ----------------------------------------------------------------------
+
+# Ends the first half of a case with the header "power-cut: yes". The guest is
+# killed, with all that still runs in it; then the case runs again from its
+# beginning in a new boot with the same disks.
+cut_power() {
+	trap - EXIT
+	exit 78
+}
 
 # -- modules ------------------------------------------------------------------
 
