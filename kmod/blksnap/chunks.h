@@ -18,15 +18,15 @@ struct diff_job;
 
 /* Granules [first, first + count) of a chunk lie at byte @pos of the store. */
 struct diff_piece {
-	u64 pos;
-	u8 first;
-	u8 count;
+	u64 pos : 48; /* see DIFF_STORAGE_MAX */
+	u64 first : 8;
+	u64 count : 8;
 };
 
 /*
  * A chunk that a write has touched; lives as long as its table. The states of
  * its granules (see diff_area.h) are set under @lock, which interrupts take;
- * @safe may be read without it.
+ * @safe may be read without it. 64 bytes, because there may be millions.
  */
 struct diff_chunk {
 	struct diff_chunk *next; /* of the same bucket */

@@ -416,7 +416,8 @@ struct diff_storage *diff_storage_open(const char __user *path,
 		ret = -ENOMEM;
 		goto err_name;
 	}
-	storage->limit = round_down(limit_sectors << SECTOR_SHIFT, PAGE_SIZE);
+	storage->limit = round_down(min(limit_sectors << SECTOR_SHIFT,
+					DIFF_STORAGE_MAX), PAGE_SIZE);
 	storage->events = events;
 	init_rwsem(&storage->extents_sem);
 	INIT_WORK(&storage->grow_work, grow_work);

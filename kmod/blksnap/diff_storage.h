@@ -25,6 +25,9 @@
 
 struct task_struct;
 
+/* Of a larger limit, no more is used: the bytes that a diff_piece can tell. */
+#define DIFF_STORAGE_MAX (1ULL << 48)
+
 /**
  * struct diff_storage - an open storage and its queue
  * @link:     in the list of all
