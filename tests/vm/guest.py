@@ -28,6 +28,7 @@ import machine
 BOOT_SECONDS = 240      # a busy host under emulation; usually below 20
 GRACE_SECONDS = 45      # for a command that was told to end, or a power off
 POLL_SECONDS = 0.05
+FOR_CASES = ("VM_SECONDS", "VM_SEED")   # of our environment, what cases may look at
 
 
 class GuestDied(Exception):
@@ -90,7 +91,7 @@ class Guest:
         Disks are empty, or those of the last boot in this work folder.
         """
         workdir, build = pathlib.Path(workdir).resolve(), pathlib.Path(build).resolve()
-        cache = build / "vm/cache"
+        cache = machine.cache_of(build)
         for folder in (cache, workdir / "out/.commands"):
             folder.mkdir(parents=True, exist_ok=True)
         for stale in ("command.sock", "console.log"):
@@ -111,7 +112,8 @@ class Guest:
         guest._save()
         try:
             guest._connect(time.monotonic() + 30)
-            guest._answer("ready", time.monotonic() + BOOT_SECONDS)
+            guest._answer("ready", time.monotonic() +
+                          BOOT_SECONDS * machine.patience(kernel))
         except BaseException:
             guest.kill()
             raise
@@ -137,7 +139,7 @@ class Guest:
         try:
             self._connect()
             self._socket.sendall(b"poweroff 0\n")
-            deadline = time.monotonic() + GRACE_SECONDS
+            deadline = time.monotonic() + self._grace()
             while self.running() and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
             if self.running():
@@ -175,6 +177,7 @@ class Guest:
             "BUILD_DIR": self.build, "KVER": self.kernel,
             "MODULES_DIR": self.build / "kmod" / self.kernel,
             "VM_DIR": machine.VM_DIR, "VM_SCALE": machine.SCALE,
+            **{name: os.environ[name] for name in FOR_CASES if name in os.environ},
         }
         lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
         return "\n".join([*lines, 'PATH=$BUILD_DIR/tools:$PATH', ""])
@@ -202,7 +205,7 @@ class Guest:
             started = time.monotonic()
             try:
                 self._socket.sendall(f"{name} {timeout}\n".encode())
-                deadline = started + timeout + GRACE_SECONDS if timeout else None
+                deadline = started + timeout + self._grace() if timeout else None
                 code = self._answer(name, deadline, show)
                 show()
                 if timeout and time.monotonic() - started >= timeout:
@@ -253,6 +256,9 @@ class Guest:
                 raise GuestDied(self._last_words("the guest went away"))
             self._received += data
 
+    def _grace(self):
+        return GRACE_SECONDS * machine.patience(self.kernel)
+
     def _last_words(self, text):
         said = (self.workdir / "qemu.log").read_text(errors="replace").strip()
         return f"{text}: {said}" if said else text
@@ -269,7 +275,7 @@ class Guest:
 
     def wait_for_log(self, text):
         """Waits until the kernel's log shows a text that was written to it."""
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + self._grace()
         while text not in self.kernel_log() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
@@ -304,7 +310,8 @@ def _qemu_command(kernel, workdir, build, cache, shape, forwards):
     command = [
         machine.tool(machine.QEMU), "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot", *machine.ACCELERATORS[accelerator],
-        "-smp", str(shape.cpus), "-m", str(shape.memory),
+        # KASAN's shadow, and the record of each allocation and lock.
+        "-smp", str(shape.cpus), "-m", str(shape.memory * (2 if machine.is_debug(kernel) else 1)),
         "-serial", f"file:{workdir}/console.log",
         # The host's root file system. remap: it may span several devices.
         *_share("root", "/", "hostroot", ",readonly=on,multidevs=remap"),
@@ -334,7 +341,7 @@ def _qemu_command(kernel, workdir, build, cache, shape, forwards):
         f"vm_net={'yes' if forwards else 'no'}",
     ]
     return command + [
-        "-kernel", machine.vmlinuz(kernel),
+        "-kernel", machine.vmlinuz(kernel, cache),
         "-initrd", str(machine.initramfs(kernel, cache)),
         "-append", " ".join(kernel_args), *shape.qemu_args,
     ]
