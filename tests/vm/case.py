@@ -51,7 +51,7 @@ class Case:
 
     def reason_to_skip(self, kernel, build):
         """Why this case cannot run, or None."""
-        if self.kernels and not {kernel, machine.series(kernel)} & set(self.kernels):
+        if self.kernels and not machine.names(kernel) & set(self.kernels):
             return f"for kernel {' '.join(self.kernels)}"
         for need in self.needs:
             if not _is_there(need, kernel, build):
@@ -65,7 +65,8 @@ def _is_there(need, kernel, build):
     if "/" in need:
         return (build / need).exists()
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return bool(shutil.which(need, path=path)) or machine.has_module(kernel, need)
+    return (bool(shutil.which(need, path=path)) or
+            machine.has_module(kernel, need, machine.cache_of(build)))
 
 
 def find(folder, wanted=()):

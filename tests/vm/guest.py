@@ -336,7 +336,7 @@ def _qemu_command(kernel, workdir, build, cache, shape, forwards):
         command += ["-netdev", f"user,id=net,restrict=on{rules}",
                     "-device", "virtio-net-pci,netdev=net,romfile="]
     kernel_args = [
-        *machine.KERNEL_ARGS, f"vm_dir={machine.VM_DIR}", f"vm_build={build}",
+        *machine.kernel_args(kernel), f"vm_dir={machine.VM_DIR}", f"vm_build={build}",
         f"vm_udev={'yes' if shape.udev else 'no'}",
         f"vm_net={'yes' if forwards else 'no'}",
     ]

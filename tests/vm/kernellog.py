@@ -27,22 +27,38 @@ _WRONG = re.compile("|".join((
     r"\bObjects remaining in\b",        # a slab cache destroyed too early
     r"\bBad page (state|map)\b",
     r"\blist_(add|del) corruption\b",
+    r"\bturning off the locking correctness validator\b",
+    r"\bkmemleak: .*\b(disabled|exceeded|Cannot)\b",
 )), re.IGNORECASE)
 
 # Lines of our own, and what a boot says about its stall timeouts.
 _FINE = re.compile(r"\bvm: |stall warnings timeout set|\b[Cc]ommand line:")
 
 
+# Says where it happened, and is no bug: cases let allocations fail.
+_NO_MEMORY = re.compile(r"\bvmalloc error: ")
+
+
+def _findings(lines):
+    """(number, line) of those that mean trouble."""
+    traced = False
+    for number, line in enumerate(lines):
+        if _NO_MEMORY.search(line):
+            traced = True
+        elif traced and "Call Trace:" in line:
+            traced = False
+        elif _WRONG.search(line) and not _FINE.search(line):
+            yield number, line
+
+
 def findings(text):
     """The lines that mean trouble, in order."""
-    return [line for line in text.splitlines()
-            if _WRONG.search(line) and not _FINE.search(line)]
+    return [line for _, line in _findings(text.splitlines())]
 
 
 def excerpt(text, lines=40):
     """The log from shortly before the first finding on, or else its end."""
     every = text.splitlines()
-    first = next((number for number, line in enumerate(every)
-                  if _WRONG.search(line) and not _FINE.search(line)), None)
+    first = next((number for number, _ in _findings(every)), None)
     start = max(0, len(every) - lines if first is None else first - 3)
     return every[start:start + lines]

@@ -14,6 +14,7 @@ import tempfile
 VM_DIR = pathlib.Path(__file__).resolve().parent
 QEMU = "qemu-system-x86_64"
 SERIES = ("6.1", "6.12")
+DEBUG = "debug"     # the kernel that the script debug-kernel builds
 
 # Enough to mount the root file system; everything else is loaded from there.
 EARLY_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
@@ -27,6 +28,10 @@ KERNEL_ARGS = (
     "printk.devkmsg=on rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=60 "
     "workqueue.watchdog_thresh=120"
 ).split()
+
+# ACPI's interpreter makes so many small allocations to find out about interrupts
+# that are not used (MSI-X is) that checking them takes half a minute a device.
+DEBUG_KERNEL_ARGS = ["pci=noacpi"]
 
 # la57: a fifth page table level costs time and tests nothing of ours.
 _TCG_CPU = ["-cpu", "max,la57=off"]
@@ -49,8 +54,32 @@ def _version_key(version):
     return [int(n) for n in re.findall(r"\d+", version)]
 
 
-def vmlinuz(version):
+def cache_of(build):
+    return pathlib.Path(build) / "vm/cache"
+
+
+def is_debug(version):
+    return f"-{DEBUG}-" in version
+
+
+def kernel_args(version):
+    return KERNEL_ARGS + (DEBUG_KERNEL_ARGS if is_debug(version) else [])
+
+
+def patience(version):
+    """How much slower than a stock kernel that one may be."""
+    return 5 if is_debug(version) else 1
+
+
+def _root(version, cache):
+    """What has that kernel's lib/modules: the machine, or debug-kernel's cache."""
+    return cache / version if is_debug(version) else pathlib.Path("/")
+
+
+def vmlinuz(version, cache=None):
     """Path of that kernel's image, or None."""
+    if is_debug(version):
+        return str(_root(version, cache) / "lib/modules" / version / "vmlinuz")
     for path in (f"/boot/vmlinuz-{version}", f"/lib/modules/{version}/vmlinuz"):
         if os.access(path, os.R_OK):
             return path
@@ -73,26 +102,38 @@ def installed_kernels(series=SERIES):
     return found
 
 
-def resolve_kernel(name):
-    """Full version for "6.1", "6.12" or a full version itself."""
+def resolve_kernel(name, build):
+    """Full version for "6.1", "6.12", "debug" or a full version itself."""
+    if name == DEBUG:
+        return _debug_kernel(build)
     if re.fullmatch(r"\d+\.\d+", name):
         for version in installed_kernels([name]):
             return version
-    elif vmlinuz(name) and os.path.isdir(f"/lib/modules/{name}"):
+    elif not is_debug(name) and vmlinuz(name) and os.path.isdir(f"/lib/modules/{name}"):
         return name
     raise Unavailable(f"no kernel {name} installed (image, modules and headers)")
 
 
-def series(version):
-    """6.1 for 6.1.0-56-amd64"""
-    return ".".join(version.split(".")[:2])
+def _debug_kernel(build):
+    """Its version; it and our modules for it are built if need be."""
+    done = subprocess.run([VM_DIR / "debug-kernel", "--build", build],
+                          stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise Unavailable(f"no debug kernel (debug-kernel ended with {done.returncode})")
+    return done.stdout.strip()
 
 
-def has_module(version, name):
+def names(version):
+    """What a case may call that kernel: 6.1.0-56-amd64, 6.1, debug"""
+    short = {".".join(version.split(".")[:2])}
+    return {version} | short | ({DEBUG} if is_debug(version) else set())
+
+
+def has_module(version, name, cache):
     """Whether that kernel has the module, as a file or built in."""
     pattern = re.compile(rf"/{re.escape(name).replace('_', '[-_]')}\.ko", re.M)
     for index in ("modules.dep", "modules.builtin"):
-        text = pathlib.Path(f"/lib/modules/{version}/{index}").read_text()
+        text = (_root(version, cache) / "lib/modules" / version / index).read_text()
         if pattern.search(text):
             return True
     return False
@@ -106,11 +147,12 @@ def tool(name):
     return path
 
 
-def _early_module_files(version):
+def _early_module_files(version, cache):
     files = []
     for module in EARLY_MODULES:
         shown = subprocess.run(
-            [tool("modprobe"), "-S", version, "--show-depends", module],
+            [tool("modprobe"), "-S", version, "-d", _root(version, cache),
+             "--show-depends", module],
             check=True, capture_output=True, text=True).stdout
         for line in shown.splitlines():
             kind, path = line.split()[:2]
@@ -129,7 +171,7 @@ def _locked(path):
 def initramfs(version, cache):
     """Path of the initramfs for that kernel, made anew if anything changed."""
     busybox, cpio = tool("busybox"), tool("cpio")
-    inputs = [busybox, str(VM_DIR / "early-init"), *_early_module_files(version)]
+    inputs = [busybox, str(VM_DIR / "early-init"), *_early_module_files(version, cache)]
     state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in inputs]
     digest = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
     image = cache / f"initramfs-{version}-{digest}"
@@ -206,9 +248,9 @@ def _kvm_trial(version, cache):
     command = [
         tool(QEMU), "-nodefaults", "-no-user-config", "-display", "none",
         "-no-reboot", *ACCELERATORS["kvm"], "-smp", "2", "-m", "512",
-        "-serial", "stdio", "-kernel", vmlinuz(version),
+        "-serial", "stdio", "-kernel", vmlinuz(version, cache),
         "-initrd", str(initramfs(version, cache)),
-        "-append", " ".join([*KERNEL_ARGS, "vm_trial=yes"]),
+        "-append", " ".join([*kernel_args(version), "vm_trial=yes"]),
     ]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=15,
