@@ -111,6 +111,11 @@ wait_for() { # SECONDS COMMAND...
 	done
 }
 
+# Unmounts what is mounted; somebody may have a file there open for a moment.
+unmount() { # FOLDER
+	! mountpoint -q "$1" || wait_for 30 umount "$1"
+}
+
 # Waits until udev has done with what is new.
 settle() {
 	[ ! -S /run/udev/control ] || udevadm settle
