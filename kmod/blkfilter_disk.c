@@ -212,8 +212,13 @@ static noinline void submit_lingering(struct hooked_disk *hd, struct bio *bio)
 {
 	struct flight *flight;
 
-	if (has_flight(hd, bio)) {
-		submit_to(hd, bio);
+	/*
+	 * There is nobody to ask: in this bracket, and nothing may refer to the
+	 * disk after it. Or all have let it pass, and it is what is left of a
+	 * split: a take waits for its end, so the gate must not keep it.
+	 */
+	if (list_empty(&hd->filters) || has_flight(hd, bio)) {
+		call_original(bio);
 		return;
 	}
 	flight = mempool_alloc(&hd->flight_pool, GFP_NOWAIT | __GFP_NOWARN);
@@ -440,7 +445,10 @@ static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
 {
 	struct hooked_disk *hd;
 
-	/* Not hook_mutex: its holders allocate, and may wait for the caller. */
+	/*
+	 * Not hook_mutex, here and when it is put: its holders allocate, and may
+	 * wait for the caller, who has frozen file systems.
+	 */
 	spin_lock(&disk_lock);
 	hd = flt->hooked;
 	if (hd)
@@ -456,7 +464,7 @@ void blkfilter_drain(struct blkfilter *flt)
 	if (!hd)
 		return;
 	synchronize_srcu(&hd->srcu);
-	put_hooked_disk(hd);
+	put_hooked_disk_later(hd);
 }
 EXPORT_SYMBOL_GPL(blkfilter_drain);
 
@@ -468,7 +476,7 @@ int blkfilter_drain_flights(struct blkfilter *flt, unsigned long timeout)
 	if (!hd)
 		return 0;
 	ret = wait_for_flights(hd, timeout);
-	put_hooked_disk(hd);
+	put_hooked_disk_later(hd);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(blkfilter_drain_flights);
