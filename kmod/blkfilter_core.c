@@ -112,6 +112,20 @@ static bool disk_is_dead(struct block_device *bdev)
 	return test_bit(GD_DEAD, &bdev->bd_disk->state);
 }
 
+/* Is it in its disk's table still? It leaves that before its removal is told. */
+static bool is_present(struct block_device *bdev)
+{
+	struct block_device *part;
+	unsigned long idx;
+	bool found = false;
+
+	rcu_read_lock();
+	xa_for_each(&bdev->bd_disk->part_tbl, idx, part)
+		found |= part == bdev;
+	rcu_read_unlock();
+	return found;
+}
+
 /* The device's memory, not the device: it may still be removed. */
 static void pin_bdev(struct block_device *bdev)
 {
@@ -176,7 +190,7 @@ static int attach_filter(struct block_device *bdev, const char *name,
 	spin_unlock(&attached_lock);
 	pr_info("%pg: filter %s attached\n", bdev, name);
 	/* A removal that came before the list knew us has not told us. */
-	if (disk_is_dead(bdev) && delist(flt)) {
+	if ((disk_is_dead(bdev) || !is_present(bdev)) && delist(flt)) {
 		release_filter(flt);
 		return -ENODEV;
 	}
@@ -228,38 +242,21 @@ static int control_filter(struct block_device *bdev, const char *name, u32 cmd,
  * as other block devices of the same sectors. The filter goes on meanwhile: it
  * is shown writes by their sectors on the disk, and misses none.
  */
-static bool is_present(struct block_device *bdev)
+
+/* The partition that has these sectors now, pinned, or NULL. Under open_mutex. */
+static struct block_device *find_successor(struct block_device *old)
 {
 	struct block_device *part;
 	unsigned long idx;
-	bool found = false;
 
-	rcu_read_lock();
-	xa_for_each(&bdev->bd_disk->part_tbl, idx, part)
-		found |= part == bdev;
-	rcu_read_unlock();
-	return found;
-}
-
-/* The partition that has these sectors now, pinned, or NULL. */
-static struct block_device *find_successor(struct block_device *old)
-{
-	struct gendisk *disk = old->bd_disk;
-	struct block_device *part, *found = NULL;
-	unsigned long idx;
-
-	/* Held from the first removal to the last addition. */
-	mutex_lock(&disk->open_mutex);
-	xa_for_each_start(&disk->part_tbl, idx, part, 1) {
+	xa_for_each_start(&old->bd_disk->part_tbl, idx, part, 1) {
 		if (part->bd_start_sect == old->bd_start_sect &&
 		    bdev_nr_sectors(part) == bdev_nr_sectors(old)) {
-			found = part;
-			pin_bdev(found);
-			break;
+			pin_bdev(part);
+			return part;
 		}
 	}
-	mutex_unlock(&disk->open_mutex);
-	return found;
+	return NULL;
 }
 
 /* It takes the caller's reference over. Under filters_sem for writing. */
@@ -294,41 +291,89 @@ static void drop_lost_filter(struct blkfilter *flt)
 	release_filter(flt);
 }
 
-static struct blkfilter *first_lost_filter(void)
+static void settle_lost_filters(struct work_struct *work);
+static DECLARE_DELAYED_WORK(lost_work, settle_lost_filters);
+
+/* The one behind @flt, or the first. Nobody but the work item takes any away. */
+static struct blkfilter *next_lost_filter(struct blkfilter *flt)
 {
-	struct blkfilter *flt;
+	struct list_head *next;
 
 	spin_lock(&attached_lock);
-	flt = list_first_entry_or_null(&lost_filters, struct blkfilter, attached);
+	next = flt ? flt->attached.next : lost_filters.next;
 	spin_unlock(&attached_lock);
-	return flt;
+	return next == &lost_filters ?
+		       NULL : list_entry(next, struct blkfilter, attached);
+}
+
+static bool settle_lost_filter(struct blkfilter *flt)
+{
+	struct mutex *open_mutex = &flt->bdev->bd_disk->open_mutex;
+	struct block_device *bdev;
+	bool settled = true;
+
+	/*
+	 * Reading a table holds it from the first removal to the last addition.
+	 * One disk that hangs there shall not keep the others waiting.
+	 */
+	if (!mutex_trylock(open_mutex))
+		return false;
+	bdev = find_successor(flt->bdev);
+	mutex_unlock(open_mutex);
+
+	down_write(&filters_sem);
+	if (!bdev) {
+		drop_lost_filter(flt);
+	} else {
+		move_filter(flt, bdev);
+		/* A removal before the list knew it has not told us. */
+		if (!is_present(bdev) && delist(flt)) {
+			spin_lock(&attached_lock);
+			list_add_tail(&flt->attached, &lost_filters);
+			spin_unlock(&attached_lock);
+			settled = false;
+		}
+	}
+	up_write(&filters_sem);
+	return settled;
 }
 
 static void settle_lost_filters(struct work_struct *work)
 {
-	struct block_device *bdev;
-	struct blkfilter *flt;
+	struct blkfilter *flt, *next;
+	bool settled = true;
 
-	/* Nobody else takes them from the list. */
-	while ((flt = first_lost_filter())) {
-		/* Not under filters_sem: reading a table may take its time. */
-		bdev = find_successor(flt->bdev);
-		down_write(&filters_sem);
-		if (!bdev) {
-			drop_lost_filter(flt);
-		} else {
-			move_filter(flt, bdev);
-			/* A removal before the list knew it has not told us. */
-			if (!is_present(bdev) && delist(flt)) {
-				spin_lock(&attached_lock);
-				list_add_tail(&flt->attached, &lost_filters);
-				spin_unlock(&attached_lock);
-			}
-		}
-		up_write(&filters_sem);
+	for (flt = next_lost_filter(NULL); flt; flt = next) {
+		next = next_lost_filter(flt);
+		settled &= settle_lost_filter(flt);
 	}
+	if (!settled)
+		queue_delayed_work(system_long_wq, &lost_work, HZ / 50);
 }
-static DECLARE_WORK(lost_work, settle_lost_filters);
+
+static bool has_lost_filters(struct gendisk *disk)
+{
+	struct blkfilter *flt;
+	bool found = false;
+
+	spin_lock(&attached_lock);
+	list_for_each_entry(flt, &lost_filters, attached)
+		found |= flt->bdev->bd_disk == disk;
+	spin_unlock(&attached_lock);
+	return found;
+}
+
+/* Until the disk's partitions are known again. EINTR. */
+static int wait_for_lost_filters(struct gendisk *disk)
+{
+	while (has_lost_filters(disk)) {
+		if (mutex_lock_killable(&disk->open_mutex))
+			return -EINTR;
+		mutex_unlock(&disk->open_mutex);
+		flush_delayed_work(&lost_work);
+	}
+	return 0;
+}
 
 /* ---- devices that go away ---- */
 
@@ -370,7 +415,7 @@ static COMPAT_REMOVE_DEV(bdev_removed, dev)
 	flt = find_attached_locked(bdev);
 	if (flt && bdev_is_partition(bdev) && !disk_is_dead(bdev)) {
 		list_move_tail(&flt->attached, &lost_filters);
-		queue_work(system_long_wq, &lost_work);
+		queue_delayed_work(system_long_wq, &lost_work, 0);
 	} else if (flt) {
 		list_move_tail(&flt->attached, &gone_filters);
 		/* In this order: no write shall pass while it thinks all is well. */
@@ -409,7 +454,7 @@ static void unwatch_removals(void)
 	class_leaving = true;
 	if (class_watch.class)
 		class_interface_unregister(&class_watch);
-	flush_work(&lost_work);
+	flush_delayed_work(&lost_work);
 	flush_work(&gone_work);
 }
 
@@ -475,10 +520,14 @@ static long ioctl_ctl(struct block_device *bdev, void __user *argp)
 long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
 		     void __user *argp)
 {
+	int ret;
+
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	/* This device may be the successor of another. */
-	flush_work(&lost_work);
+	ret = wait_for_lost_filters(bdev->bd_disk);
+	if (ret)
+		return ret;
 	switch (cmd) {
 	case BLKFILTER_ATTACH:
 		return ioctl_attach(bdev, argp);

@@ -172,6 +172,7 @@ static int freeze_member(struct snapshot_member *member)
 	struct block_device *part;
 	unsigned long idx;
 	unsigned int room = 0;
+	bool found = false;
 	int ret;
 
 	xa_for_each(&disk->part_tbl, idx, part)
@@ -189,10 +190,14 @@ static int freeze_member(struct snapshot_member *member)
 			break;
 		if (IS_ERR(part))
 			continue;
-		if (bdev_is_partition(bdev) && part != bdev) {
+		/* By its sectors: the table may have been read anew. */
+		if (bdev_is_partition(bdev) &&
+		    (part->bd_start_sect != bdev->bd_start_sect ||
+		     bdev_nr_sectors(part) != bdev_nr_sectors(bdev))) {
 			put_device(&part->bd_device);
 			continue;
 		}
+		found = true;
 		ret = compat_bdev_freeze(part);
 		/* It is frozen, and who did that will thaw it. */
 		if (ret == COMPAT_ALREADY_FROZEN) {
@@ -207,6 +212,10 @@ static int freeze_member(struct snapshot_member *member)
 			return ret;
 		}
 		member->frozen[member->nr_frozen++] = part;
+	}
+	if (!found) {
+		pr_err("%pg: the partition is not there; no snapshot\n", bdev);
+		return -ENODEV;
 	}
 	return 0;
 }
