@@ -40,9 +40,9 @@ struct blkfilter {
  *          an ERR_PTR on failure. May sleep.
  * @busy:   errno if the filter must not be detached now, else 0. May sleep.
  * @moved:  the partition table was read anew, and the partition is @bdev now,
- *          with the same sectors. WRITE_ONCE() it to flt->bdev, under what guards the
- *          filter's own reads of it outside of @submit_bio and these calls.
- *          NULL if there are none. May sleep.
+ *          with the same sectors. WRITE_ONCE() it to flt->bdev, under what
+ *          guards the filter's own reads of it outside of @submit_bio and
+ *          these calls. NULL if there are none. May sleep.
  * @gone:   the device was removed, and soon no bio will come any more. Must
  *          not sleep, and must not touch the device. May be NULL. What
  *          blkfilter_drain() protects in submit_bio() it protects here, too.
@@ -75,6 +75,14 @@ struct blkfilter_operations {
 	bool (*submit_bio)(struct blkfilter *flt, struct bio *bio,
 			   sector_t sector, sector_t count);
 };
+
+/* Of one disk: are they one partition, though perhaps made anew? */
+static inline bool blkfilter_same_sectors(struct block_device *a,
+					  struct block_device *b)
+{
+	return a->bd_start_sect == b->bd_start_sect &&
+	       bdev_nr_sectors(a) == bdev_nr_sectors(b);
+}
 
 /* EEXIST if the name is taken. @ops stays the caller's. May sleep. */
 int blkfilter_register(struct blkfilter_operations *ops);

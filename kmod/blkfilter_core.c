@@ -250,8 +250,7 @@ static struct block_device *find_successor(struct block_device *old)
 	unsigned long idx;
 
 	xa_for_each_start(&old->bd_disk->part_tbl, idx, part, 1) {
-		if (part->bd_start_sect == old->bd_start_sect &&
-		    bdev_nr_sectors(part) == bdev_nr_sectors(old)) {
+		if (blkfilter_same_sectors(part, old)) {
 			pin_bdev(part);
 			return part;
 		}

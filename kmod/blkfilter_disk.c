@@ -201,13 +201,6 @@ static __always_inline bool filters_took(struct hooked_disk *hd,
 	return false;
 }
 
-/* Past the filters of a disk. */
-static __always_inline void submit_to(struct hooked_disk *hd, struct bio *bio)
-{
-	if (!filters_took(hd, bio))
-		call_original(bio);
-}
-
 static noinline void submit_lingering(struct hooked_disk *hd, struct bio *bio)
 {
 	struct flight *flight;
@@ -250,8 +243,8 @@ static __always_inline void submit_filtered(struct bio *bio)
 	}
 	if (unlikely(may_linger(bio)))
 		submit_lingering(hd, bio);
-	else
-		submit_to(hd, bio);
+	else if (!filters_took(hd, bio))
+		call_original(bio);
 	srcu_read_unlock(&hd->srcu, idx);
 }
 

@@ -192,8 +192,7 @@ static int freeze_member(struct snapshot_member *member)
 			continue;
 		/* By its sectors: the table may have been read anew. */
 		if (bdev_is_partition(bdev) &&
-		    (part->bd_start_sect != bdev->bd_start_sect ||
-		     bdev_nr_sectors(part) != bdev_nr_sectors(bdev))) {
+		    !blkfilter_same_sectors(part, bdev)) {
 			put_device(&part->bd_device);
 			continue;
 		}
