@@ -123,6 +123,22 @@ settle() {
 
 # -- disks --------------------------------------------------------------------
 
+# A disk of null_blk, /dev/NAME, gone when the case ends. "power=1" comes last:
+# from then on it is there.
+null_disk() { # NAME SETTING=VALUE...
+	local dir=/sys/kernel/config/nullb/$1 setting
+	if [ ! -d /sys/module/null_blk ]; then
+		on_exit rmmod null_blk
+		modprobe null_blk nr_devices=0
+	fi
+	mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+	on_exit rmdir "$dir"
+	mkdir "$dir"
+	for setting in "${@:2}"; do
+		echo "${setting#*=}" >"$dir/${setting%%=*}"
+	done
+}
+
 # SHA-256 of all of a device, as the device has it: O_DIRECT, because the
 # page cache may know something else.
 hash_dev() { # DEVICE
