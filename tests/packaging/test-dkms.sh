@@ -14,6 +14,7 @@ mapfile -t kernels < <("$SOURCE_DIR/tests/vm/kernels")
 [ "$(bash -c '. "$0" && echo "$PACKAGE_VERSION"' "$SOURCE_DIR/kmod/dkms.conf")" = "$VERSION" ] ||
     fail "kmod/dkms.conf is not of version $VERSION"
 
+rm -rf "$BUILT_DIR"
 mkdir -p src dkms
 cp -r "$SOURCE_DIR/kmod" "src/blksnap-$VERSION"
 # Or it would make itself a key in /var/lib/dkms.
@@ -53,6 +54,9 @@ for kernel in "${kernels[@]}"; do
     done
     [ "$(modinfo -F depends "$module")" = blkfilter ] ||
         fail "$module does not ask for blkfilter"
+    # For a guest that loads them (tests/vm/cases/015-dkms).
+    mkdir -p "$BUILT_DIR/$kernel"
+    cp "modules/$kernel/updates/dkms"/*.ko* "$BUILT_DIR/$kernel"
 done
 
 # Kernels that are passed over: too old, another machine, without ftrace as we
