@@ -139,14 +139,19 @@ null_disk() { # NAME SETTING=VALUE...
 	done
 }
 
-# SHA-256 of all of a device, as the device has it: O_DIRECT, because the
-# page cache may know something else.
+# A hash of all of a device, as the device has it: O_DIRECT, because the page
+# cache may know something else. BLAKE2, which takes half of SHA-256's time under
+# emulation.
 hash_dev() { # DEVICE
-	dd if="$1" iflag=direct bs=1M status=none | sha256sum | cut -d ' ' -f 1
+	dd if="$1" iflag=direct bs=1M status=none | hash_of
 }
 
 hash_file() { # FILE
-	sha256sum <"$1" | cut -d ' ' -f 1
+	hash_of <"$1"
+}
+
+hash_of() {
+	b2sum --length 256 | cut -d ' ' -f 1
 }
 
 # Makes a disk read as zeroes, with no signature left for udev to act on.
