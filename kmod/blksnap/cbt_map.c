@@ -15,6 +15,8 @@ bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev)
 
 int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 {
+	/* Who attaches is told of ENOMEM; the log needs no stack. */
+	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
 	u64 capacity = bdev_nr_bytes(bdev);
 
 	map->capacity = capacity;
@@ -27,8 +29,8 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 	while (DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift) > U32_MAX)
 		map->block_shift++;
 	map->block_count = DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift);
-	map->writes = vzalloc(max(map->block_count, 1U));
-	map->frozen = vzalloc(max(map->block_count, 1U));
+	map->writes = __vmalloc(max(map->block_count, 1U), gfp);
+	map->frozen = __vmalloc(max(map->block_count, 1U), gfp);
 	if (!map->writes || !map->frozen) {
 		cbt_map_destroy(map);
 		return -ENOMEM;
