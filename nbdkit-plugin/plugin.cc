@@ -222,6 +222,14 @@ int plugin_zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
   });
 }
 
+int plugin_can_cache(void*) {
+  return NBDKIT_CACHE_NATIVE;
+}
+
+int plugin_cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
+  return guarded([&] { return status(served(handle).cache({offset, count})); });
+}
+
 // The flags of base:allocation and those of nbdkit are the same bits.
 static_assert(NBDKIT_EXTENT_HOLE == exports::kStateHole);
 static_assert(NBDKIT_EXTENT_ZERO == exports::kStateZero);
@@ -270,6 +278,8 @@ struct nbdkit_plugin plugin = {
     .can_multi_conn = plugin_can_multi_conn,
     .can_extents = plugin_can_extents,
     .extents = plugin_extents,
+    .can_cache = plugin_can_cache,
+    .cache = plugin_cache,
     .can_fast_zero = plugin_can_write,
     .get_ready = plugin_get_ready,
     .after_fork = plugin_after_fork,

@@ -112,6 +112,10 @@ Result<void> DeviceExport::read(std::uint64_t offset,
   return device_->image->read(offset, buffer);
 }
 
+Result<void> DeviceExport::cache(ByteRange range) const {
+  return device_->image->cache(range);
+}
+
 Result<void> DeviceExport::write(std::uint64_t offset,
                                  std::span<const std::byte> data, bool fua) {
   return then_flush(device_->image->write(offset, data), fua);

@@ -60,6 +60,7 @@ class DeviceExport : public Export {
 
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  Result<void> cache(ByteRange range) const override;
   Result<void> write(std::uint64_t offset, std::span<const std::byte> data,
                      bool fua) override;
   Result<void> zero(ByteRange range, bool may_trim, bool fast_only,

@@ -88,6 +88,9 @@ class Export {
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
 
+  // The range may be read soon: a hint, which may block while it is followed.
+  virtual Result<void> cache(ByteRange range) const = 0;
+
   // EROFS unless writable(). `fua`: on stable storage before returning.
   virtual Result<void> write(std::uint64_t offset,
                              std::span<const std::byte> data, bool fua) = 0;

@@ -38,6 +38,9 @@ class Image {
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
 
+  // As in io::File.
+  virtual Result<void> cache(ByteRange) const { return {}; }
+
   // As in io::File; EROFS unless writable().
   virtual Result<void> write(std::uint64_t, std::span<const std::byte>) {
     return read_only();

@@ -17,6 +17,9 @@ class RawImage : public Image {
                     std::span<std::byte> buffer) const override {
     return file_->read(offset, buffer);
   }
+  Result<void> cache(ByteRange range) const override {
+    return file_->cache(range);
+  }
   Result<void> write(std::uint64_t offset,
                      std::span<const std::byte> data) override {
     if (!writable_) return Image::write(offset, data);

@@ -24,6 +24,10 @@ class SnapshotImage : public Image {
     return got;
   }
 
+  Result<void> cache(ByteRange range) const override {
+    return device_->cache(range);
+  }
+
   Result<void> alive() const override { return alive_(); }
 
  private:

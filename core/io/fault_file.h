@@ -37,6 +37,7 @@ class FaultFile : public File {
   int native_fd() const override { return -1; }
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  Result<void> cache(ByteRange) const override { return {}; }
   Result<void> write(std::uint64_t offset,
                      std::span<const std::byte> data) override;
   Result<void> flush() override;

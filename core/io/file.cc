@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::uint32_t kDirectAlignment = 4096;
 constexpr std::size_t kZeroPiece = 1024 * 1024;
+// Nobody gets a whole device read with one small request.
+constexpr std::uint64_t kCacheAhead = 32 * 1024 * 1024;
 
 bool unsupported(int code) {
   // ENODEV is what ext4 gives for a block-mapped file, EINVAL what a block
@@ -43,6 +45,7 @@ class PosixFile : public File {
 
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  Result<void> cache(ByteRange range) const override;
   Result<void> write(std::uint64_t offset,
                      std::span<const std::byte> data) override;
   Result<void> flush() override;
@@ -83,6 +86,14 @@ Result<void> PosixFile::read(std::uint64_t offset,
     }
     done += static_cast<std::size_t>(got);
   }
+  return {};
+}
+
+Result<void> PosixFile::cache(ByteRange range) const {
+  ::posix_fadvise(
+      fd_.get(), static_cast<off_t>(range.offset),
+      static_cast<off_t>(std::min<std::uint64_t>(range.length, kCacheAhead)),
+      POSIX_FADV_WILLNEED);
   return {};
 }
 

@@ -38,6 +38,10 @@ class File {
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
 
+  // Starts to read the range, or its beginning, into the page cache. A hint:
+  // it succeeds where there is nothing to be done.
+  virtual Result<void> cache(ByteRange range) const = 0;
+
   // Writes all of `data`, or fails; some of it may be written then.
   virtual Result<void> write(std::uint64_t offset,
                              std::span<const std::byte> data) = 0;

@@ -77,6 +77,11 @@ class FakeExport : public exports::Export {
     std::memcpy(buffer.data(), bytes.data() + offset, buffer.size());
     return {};
   }
+  Result<void> cache(ByteRange range) const override {
+    const std::lock_guard lock(mutex_);
+    cached.push_back(range);
+    return {};
+  }
   Result<void> write(std::uint64_t offset, std::span<const std::byte> data,
                      bool fua) override {
     const std::lock_guard lock(mutex_);
@@ -114,6 +119,7 @@ class FakeExport : public exports::Export {
 
   std::vector<std::byte> bytes;
   std::vector<std::string> calls;  // of those that change something
+  mutable std::vector<ByteRange> cached;
 
  private:
   std::string name_;

@@ -25,6 +25,10 @@ class FakeImage : public image::Image {
     std::memset(buffer.data(), 'x', buffer.size());
     return {};
   }
+  Result<void> cache(ByteRange) const override {
+    ++cached;
+    return {};
+  }
   Result<void> write(std::uint64_t, std::span<const std::byte>) override {
     done += "write ";
     return answer;
@@ -51,6 +55,7 @@ class FakeImage : public image::Image {
 
   std::uint32_t block_size_value = 512;
   std::string done;
+  mutable int cached = 0;
   Result<void> answer;
   Result<void> living;
 
