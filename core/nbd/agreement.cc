@@ -4,20 +4,20 @@
 #include <algorithm>
 #include <bit>
 
-#include "nbd/protocol.h"
-
 namespace blksnap::nbd {
 
-std::uint16_t transmission_flags(const exports::Export& served,
-                                 bool structured) {
-  std::uint16_t flags = NBD_FLAG_HAS_FLAGS;
+std::uint16_t transmission_flags(const exports::Export& served, Headers headers,
+                                 bool contexts) {
+  std::uint16_t flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_CACHE;
   if (served.writable()) {
     flags |= NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |
              NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO;
   } else {
     flags |= NBD_FLAG_READ_ONLY;
   }
-  if (structured) flags |= NBD_FLAG_SEND_DF;
+  if (headers != Headers::kSimple) flags |= NBD_FLAG_SEND_DF;
+  if (headers == Headers::kExtended && contexts)
+    flags |= NBD_FLAG_BLOCK_STATUS_PAYLOAD;
   if (served.multi_conn()) flags |= NBD_FLAG_CAN_MULTI_CONN;
   return flags;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,6 +16,13 @@ namespace blksnap::nbd {
 // Extents in one chunk: the spec advises not above 2^20, and a known client
 // refuses 2^20 itself.
 inline constexpr std::size_t kMaxExtents = (std::size_t{1} << 20) - 1;
+// In one reply: 32 bytes each while it is made.
+inline constexpr std::size_t kMaxReplyExtents = std::size_t{4} << 20;
+
+// Extents of each context in a reply to NBD_CMD_BLOCK_STATUS.
+inline std::size_t max_extents(std::size_t contexts, bool one) {
+  return one ? 1 : std::min(kMaxExtents, kMaxReplyExtents / contexts);
+}
 
 struct ContextStatus {
   std::uint32_t id = 0;  // of the context

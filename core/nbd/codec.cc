@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "nbd/codec.h"
 
+#include <cassert>
+
 namespace blksnap::nbd {
 
-std::optional<Request> decode_request(
-    std::span<const std::byte, kRequestSize> in) {
-  wire::RequestHeader header;
+namespace {
+
+template <class Header>
+std::optional<Request> decode(std::span<const std::byte> in,
+                              std::uint32_t magic) {
+  assert(in.size() == sizeof(Header));
+  Header header;
   std::memcpy(&header, in.data(), sizeof header);
-  if (header.magic.value() != NBD_REQUEST_MAGIC) return std::nullopt;
+  if (header.magic.value() != magic) return std::nullopt;
   return Request{.flags = header.flags.value(),
                  .type = header.type.value(),
                  .cookie = header.cookie.value(),
                  .offset = header.offset.value(),
                  .length = header.length.value()};
+}
+
+}  // namespace
+
+std::optional<Request> decode_request(std::span<const std::byte> in,
+                                      Headers headers) {
+  return headers == Headers::kExtended
+             ? decode<wire::ExtendedRequestHeader>(in,
+                                                   NBD_EXTENDED_REQUEST_MAGIC)
+             : decode<wire::RequestHeader>(in, NBD_REQUEST_MAGIC);
 }
 
 void append(Bytes& out, const void* bytes, std::size_t count) {
@@ -49,17 +65,27 @@ void append_simple_reply(Bytes& out, std::uint64_t cookie,
                                 .cookie = wire::U64(cookie)});
 }
 
-void append_chunk(Bytes& out, std::uint64_t cookie, std::uint16_t flags,
-                  ReplyType type, std::size_t length) {
+void append_chunk(Bytes& out, const Request& request, Headers headers,
+                  std::uint16_t flags, ReplyType type, std::size_t length) {
+  assert(headers != Headers::kSimple);
+  if (headers == Headers::kExtended) {
+    return append(out, wire::ExtendedChunkHeader{
+                           .magic = wire::U32(NBD_EXTENDED_REPLY_MAGIC),
+                           .flags = wire::U16(flags),
+                           .type = wire::U16(type),
+                           .cookie = wire::U64(request.cookie),
+                           .offset = wire::U64(request.offset),
+                           .length = wire::U64(length)});
+  }
   append(out, wire::ChunkHeader{
                   .magic = wire::U32(NBD_STRUCTURED_REPLY_MAGIC),
                   .flags = wire::U16(flags),
                   .type = wire::U16(type),
-                  .cookie = wire::U64(cookie),
+                  .cookie = wire::U64(request.cookie),
                   .length = wire::U32(static_cast<std::uint32_t>(length))});
 }
 
-bool OptionData::string(std::string_view& text) {
+bool Payload::string(std::string_view& text) {
   std::uint32_t length = 0;
   if (!u32(length) || length > kMaxString || length > rest_.size())
     return false;

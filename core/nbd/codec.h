@@ -79,6 +79,16 @@ struct RequestHeader {  // "Request message"
 };
 static_assert(sizeof(RequestHeader) == 28);
 
+struct ExtendedRequestHeader {  // "Request message", extended
+  U32 magic;                    // NBD_EXTENDED_REQUEST_MAGIC
+  U16 flags;
+  U16 type;
+  U64 cookie;
+  U64 offset;
+  U64 length;
+};
+static_assert(sizeof(ExtendedRequestHeader) == 32);
+
 struct SimpleReply {  // "Simple reply message"
   U32 magic;
   U32 error;
@@ -95,6 +105,16 @@ struct ChunkHeader {  // "Structured reply chunk message"
 };
 static_assert(sizeof(ChunkHeader) == 20);
 
+struct ExtendedChunkHeader {  // "Extended reply chunk message"
+  U32 magic;                  // NBD_EXTENDED_REPLY_MAGIC
+  U16 flags;
+  U16 type;
+  U64 cookie;
+  U64 offset;  // the request's
+  U64 length;
+};
+static_assert(sizeof(ExtendedChunkHeader) == 32);
+
 struct ErrorChunk {  // NBD_REPLY_TYPE_ERROR; the message follows
   U32 error;
   U16 message_length;
@@ -107,6 +127,14 @@ struct BlockDescriptor {  // NBD_REPLY_TYPE_BLOCK_STATUS, after the context id
 };
 static_assert(sizeof(BlockDescriptor) == 8);
 
+// NBD_REPLY_TYPE_BLOCK_STATUS_EXT, after the context id and the count, each 32
+// bits.
+struct ExtendedDescriptor {
+  U64 length;
+  U64 flags;
+};
+static_assert(sizeof(ExtendedDescriptor) == 16);
+
 }  // namespace wire
 
 // One request of the transmission phase, as the client sent it: nothing is
@@ -116,13 +144,24 @@ struct Request {
   std::uint16_t type = 0;
   std::uint64_t cookie = 0;  // opaque, echoed
   std::uint64_t offset = 0;  // bytes
-  std::uint32_t length = 0;  // bytes
+  std::uint64_t length = 0;  // bytes; above 32 bits with extended headers only
+  // Of NBD_CMD_BLOCK_STATUS: the contexts to tell of. Bit i stands for the
+  // i-th that was selected.
+  std::uint64_t contexts = ~std::uint64_t{0};
 };
-inline constexpr std::size_t kRequestSize = sizeof(wire::RequestHeader);
 
-// nullopt: the magic number is wrong, so the stream is out of step.
-std::optional<Request> decode_request(
-    std::span<const std::byte, kRequestSize> in);
+// Bytes of a request's header.
+constexpr std::size_t request_size(Headers headers) {
+  return headers == Headers::kExtended ? sizeof(wire::ExtendedRequestHeader)
+                                       : sizeof(wire::RequestHeader);
+}
+inline constexpr std::size_t kMaxRequestSize =
+    sizeof(wire::ExtendedRequestHeader);
+
+// `in` has request_size() bytes. nullopt: the magic number is wrong, so the
+// stream is out of step.
+std::optional<Request> decode_request(std::span<const std::byte> in,
+                                      Headers headers);
 
 // Append raw bytes, a string's bytes, a wire structure.
 void append(Bytes& out, const void* bytes, std::size_t count);
@@ -141,19 +180,25 @@ void append_option_reply(Bytes& out, std::uint32_t option, OptionReply type,
 void append_option_error(Bytes& out, std::uint32_t option, OptionReply type,
                          std::string_view message);
 
-// Headers of the transmission phase; data or payload follows.
+// Headers of the transmission phase; data or payload follows. A chunk's is
+// structured or extended.
 void append_simple_reply(Bytes& out, std::uint64_t cookie, std::uint32_t error);
-void append_chunk(Bytes& out, std::uint64_t cookie, std::uint16_t flags,
-                  ReplyType type, std::size_t length);
+void append_chunk(Bytes& out, const Request& request, Headers headers,
+                  std::uint16_t flags, ReplyType type, std::size_t length);
+constexpr std::size_t chunk_size(Headers headers) {
+  return headers == Headers::kExtended ? sizeof(wire::ExtendedChunkHeader)
+                                       : sizeof(wire::ChunkHeader);
+}
 
-// Reads the data of an option front to back. Every call says whether the
-// bytes were there; after a false one the option is malformed.
-class OptionData {
+// Reads the data of an option or the payload of a request front to back. Every
+// call says whether the bytes were there; after a false one it is malformed.
+class Payload {
  public:
-  explicit OptionData(std::span<const std::byte> data) : rest_(data) {}
+  explicit Payload(std::span<const std::byte> data) : rest_(data) {}
 
   bool u16(std::uint16_t& value) { return number<wire::U16>(value); }
   bool u32(std::uint32_t& value) { return number<wire::U32>(value); }
+  bool u64(std::uint64_t& value) { return number<wire::U64>(value); }
   // A 32-bit length, then so many bytes; false also above kMaxString.
   // `text` points into the data.
   bool string(std::string_view& text);

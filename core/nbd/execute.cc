@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "nbd/block_status.h"
@@ -12,6 +13,14 @@
 namespace blksnap::nbd {
 
 namespace {
+
+std::vector<SelectedContext> asked_for(const Request& request,
+                                       const Agreement& agreement) {
+  std::vector<SelectedContext> some;
+  for (std::size_t i = 0; i < agreement.contexts.size(); ++i)
+    if (request.contexts >> i & 1) some.push_back(agreement.contexts[i]);
+  return some;
+}
 
 Result<Reply> perform(const Request& request, const Agreement& agreement,
                       Buffer buffer) {
@@ -23,13 +32,14 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
     case NBD_CMD_READ:
       if (auto read = served.read(range.offset, buffer.span()); !read)
         return read.error();
-      return read_reply(request, agreement.structured, std::move(buffer));
+      return read_reply(request, agreement.headers, std::move(buffer));
     case NBD_CMD_BLOCK_STATUS: {
       const bool one = (request.flags & NBD_CMD_FLAG_REQ_ONE) != 0;
+      const auto contexts = asked_for(request, agreement);
       auto status =
-          block_status(agreement.contexts, range, one ? 1 : kMaxExtents);
+          block_status(contexts, range, max_extents(contexts.size(), one));
       if (!status) return status.error();
-      return status_reply(request, status.value());
+      return status_reply(request, agreement.headers, status.value());
     }
     case NBD_CMD_WRITE:
       result = served.write(range.offset, std::as_const(buffer).span(), fua);
@@ -41,13 +51,16 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
     case NBD_CMD_TRIM:
       result = served.trim(range, fua);
       break;
+    case NBD_CMD_CACHE:
+      result = served.cache(range);
+      break;
     case NBD_CMD_FLUSH:
       // Clients flush read-only exports too; there is nothing to flush.
       if (served.writable()) result = served.flush();
       break;
   }
   if (!result) return result.error();
-  return done_reply(request, agreement.structured);
+  return done_reply(request, agreement.headers);
 }
 
 }  // namespace
@@ -67,7 +80,7 @@ Reply execute(const Request& request, const Agreement& agreement,
   // "Cannot be done quickly" is an answer, not a fault.
   if (error.code != EOPNOTSUPP)
     logger().error("{}: {}", agreement.served->name(), error.message);
-  return error_reply(request, agreement.structured, error);
+  return error_reply(request, agreement.headers, error);
 }
 
 }  // namespace blksnap::nbd

@@ -137,6 +137,8 @@ void Handshake::take_option(std::span<const std::byte> data, Bytes& out) {
       return info_or_go(data, out);
     case NBD_OPT_STRUCTURED_REPLY:
       return structured_reply(data, out);
+    case NBD_OPT_EXTENDED_HEADERS:
+      return extended_headers(data, out);
     case NBD_OPT_LIST_META_CONTEXT:
     case NBD_OPT_SET_META_CONTEXT:
       return list_or_set_context(data, out);
@@ -146,16 +148,21 @@ void Handshake::take_option(std::span<const std::byte> data, Bytes& out) {
   }
 }
 
+// Contexts count only for the name that they were selected with.
+std::uint16_t Handshake::flags_of(std::string_view name,
+                                  const exports::Export& served) const {
+  const bool contexts = name == context_export_ && !agreement_.contexts.empty();
+  return transmission_flags(served, agreement_.headers, contexts);
+}
+
 // The end of the handshake: `name` is what the client called the export.
 void Handshake::agree_on(std::string_view name,
                          std::shared_ptr<exports::Export> served) {
-  // Contexts count only for the name that they were selected with.
   if (name != context_export_) agreement_.contexts.clear();
   // They belong to the object found at the time, which a second find() need
   // not return again.
   if (agreement_.contexts.empty()) agreement_.served = std::move(served);
-  agreement_.flags =
-      transmission_flags(*agreement_.served, agreement_.structured);
+  agreement_.flags = flags_of(name, *agreement_.served);
   agreement_.sizes = advertised_sizes(*agreement_.served);
   state_ = State::kTransmission;
 }
@@ -164,6 +171,9 @@ void Handshake::export_name(std::span<const std::byte> data, Bytes& out) {
   const std::string_view name(reinterpret_cast<const char*>(data.data()),
                               data.size());
   if (name.size() > kMaxString) return close("export name too long");
+  // Its reply would leave open which headers follow.
+  if (agreement_.headers == Headers::kExtended)
+    return close("NBD_OPT_EXPORT_NAME after NBD_OPT_EXTENDED_HEADERS");
   auto found = catalogue_.find(name);
   // There is no way to say no but this one.
   if (!found) return close(found.error().message);
@@ -191,7 +201,7 @@ void Handshake::list(std::span<const std::byte> data, Bytes& out) {
 }
 
 void Handshake::info_or_go(std::span<const std::byte> data, Bytes& out) {
-  OptionData in(data);
+  Payload in(data);
   std::string_view name;
   std::uint16_t count = 0;
   if (!in.string(name) || !in.u16(count) ||
@@ -211,8 +221,7 @@ void Handshake::info_or_go(std::span<const std::byte> data, Bytes& out) {
   append_option_reply(out, option_, NBD_REP_INFO, sizeof(wire::InfoExport));
   append(out, wire::InfoExport{.type = wire::U16(NBD_INFO_EXPORT),
                                .size = wire::U64(served.size()),
-                               .flags = wire::U16(transmission_flags(
-                                   served, agreement_.structured))});
+                               .flags = wire::U16(flags_of(name, served))});
   if (want_name) append_info_text(out, option_, NBD_INFO_NAME, served.name());
   if (want_description)
     append_info_text(out, option_, NBD_INFO_DESCRIPTION, served.description());
@@ -236,7 +245,18 @@ void Handshake::structured_reply(std::span<const std::byte> data, Bytes& out) {
   if (!data.empty())
     return refuse(NBD_REP_ERR_INVALID, "NBD_OPT_STRUCTURED_REPLY takes no data",
                   out);
-  agreement_.structured = true;
+  if (agreement_.headers == Headers::kExtended)
+    return refuse(NBD_REP_ERR_EXT_HEADER_REQD,
+                  "extended headers were agreed on already", out);
+  agreement_.headers = Headers::kStructured;
+  append_option_reply(out, option_, NBD_REP_ACK);
+}
+
+void Handshake::extended_headers(std::span<const std::byte> data, Bytes& out) {
+  if (!data.empty())
+    return refuse(NBD_REP_ERR_INVALID, "NBD_OPT_EXTENDED_HEADERS takes no data",
+                  out);
+  agreement_.headers = Headers::kExtended;
   append_option_reply(out, option_, NBD_REP_ACK);
 }
 
@@ -249,9 +269,11 @@ void Handshake::list_or_set_context(std::span<const std::byte> data,
     agreement_.served.reset();
     context_export_.clear();
   }
-  if (!agreement_.structured)
+  if (agreement_.headers == Headers::kSimple)
     return refuse(NBD_REP_ERR_INVALID,
-                  "metadata contexts need NBD_OPT_STRUCTURED_REPLY first", out);
+                  "metadata contexts need NBD_OPT_EXTENDED_HEADERS or "
+                  "NBD_OPT_STRUCTURED_REPLY first",
+                  out);
   const auto asked = parse_meta_context(data);
   if (!asked) return refuse(NBD_REP_ERR_INVALID, "malformed option data", out);
   auto found = catalogue_.find(asked->export_name);

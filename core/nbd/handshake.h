@@ -74,8 +74,11 @@ class Handshake {
   void list(std::span<const std::byte> data, Bytes& out);
   void info_or_go(std::span<const std::byte> data, Bytes& out);
   void structured_reply(std::span<const std::byte> data, Bytes& out);
+  void extended_headers(std::span<const std::byte> data, Bytes& out);
   void list_or_set_context(std::span<const std::byte> data, Bytes& out);
 
+  std::uint16_t flags_of(std::string_view name,
+                         const exports::Export& served) const;
   void agree_on(std::string_view name, std::shared_ptr<exports::Export> served);
 
   const exports::Catalogue& catalogue_;

@@ -15,7 +15,7 @@ bool wildcard(std::string_view query) {
 
 std::optional<MetaContextQuery> parse_meta_context(
     std::span<const std::byte> data) {
-  OptionData in(data);
+  Payload in(data);
   MetaContextQuery result;
   std::uint32_t count = 0;
   if (!in.string(result.export_name) || !in.u32(count)) return std::nullopt;

@@ -16,10 +16,6 @@
 
 namespace blksnap::nbd {
 
-// A client may select this many contexts; more is NBD_REP_ERR_TOO_BIG. Each
-// costs up to 8 MiB in a block status reply.
-inline constexpr std::size_t kMaxContexts = 64;
-
 // The data of both options; the strings point into it.
 struct MetaContextQuery {
   std::string_view export_name;

@@ -3,6 +3,18 @@
 
 namespace blksnap::nbd {
 
+std::string_view name_of_headers(Headers headers) {
+  switch (headers) {
+    case Headers::kSimple:
+      return "simple replies";
+    case Headers::kStructured:
+      return "structured replies";
+    case Headers::kExtended:
+      return "extended headers";
+  }
+  return "unknown";
+}
+
 std::string_view name_of_option(std::uint32_t option) {
   switch (option) {
     case NBD_OPT_EXPORT_NAME:

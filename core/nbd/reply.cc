@@ -12,16 +12,16 @@
 
 namespace blksnap::nbd {
 
-Reply error_reply(const Request& request, bool structured, const Error& error) {
+Reply error_reply(const Request& request, Headers headers, const Error& error) {
   Reply reply;
   const std::uint32_t value = nbd_error(error.code, request);
-  if (!structured) {
+  if (headers == Headers::kSimple) {
     append_simple_reply(reply.head, request.cookie, value);
     return reply;
   }
   const std::string_view message =
       std::string_view(error.message).substr(0, kMaxString);
-  append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
+  append_chunk(reply.head, request, headers, NBD_REPLY_FLAG_DONE,
                NBD_REPLY_TYPE_ERROR, sizeof(wire::ErrorChunk) + message.size());
   append(reply.head,
          wire::ErrorChunk{.error = wire::U32(value),
@@ -31,13 +31,13 @@ Reply error_reply(const Request& request, bool structured, const Error& error) {
   return reply;
 }
 
-Reply done_reply(const Request& request, bool structured) {
+Reply done_reply(const Request& request, Headers headers) {
   Reply reply;
-  if (structured) {
-    append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
-                 NBD_REPLY_TYPE_NONE, 0);
-  } else {
+  if (headers == Headers::kSimple) {
     append_simple_reply(reply.head, request.cookie, 0);
+  } else {
+    append_chunk(reply.head, request, headers, NBD_REPLY_FLAG_DONE,
+                 NBD_REPLY_TYPE_NONE, 0);
   }
   return reply;
 }
@@ -64,10 +64,10 @@ std::pair<std::size_t, std::size_t> dense_part(
   return {begin, end};
 }
 
-void append_hole(Reply& reply, const Request& request, std::size_t begin,
-                 std::size_t end, bool last) {
+void append_hole(Reply& reply, const Request& request, Headers headers,
+                 std::size_t begin, std::size_t end, bool last) {
   if (begin == end) return;
-  append_chunk(reply.head, request.cookie, last ? NBD_REPLY_FLAG_DONE : 0,
+  append_chunk(reply.head, request, headers, last ? NBD_REPLY_FLAG_DONE : 0,
                NBD_REPLY_TYPE_OFFSET_HOLE,
                sizeof(wire::U64) + sizeof(wire::U32));
   append(reply.head, wire::U64(request.offset + begin));
@@ -76,20 +76,20 @@ void append_hole(Reply& reply, const Request& request, std::size_t begin,
 
 }  // namespace
 
-Reply read_reply(const Request& request, bool structured, Buffer data) {
+Reply read_reply(const Request& request, Headers headers, Buffer data) {
   assert(data.span().size() == request.length);
   Reply reply;
   std::size_t begin = 0, end = request.length;
-  if (!structured) {
+  if (headers == Headers::kSimple) {
     append_simple_reply(reply.head, request.cookie, 0);
   } else {
     if (!(request.flags & NBD_CMD_FLAG_DF))
       std::tie(begin, end) = dense_part(data.span());
     // Chunks may come in any order: what has the data ends the reply.
-    append_hole(reply, request, 0, begin, begin == end);
-    append_hole(reply, request, end, request.length, false);
+    append_hole(reply, request, headers, 0, begin, begin == end);
+    append_hole(reply, request, headers, end, request.length, false);
     if (begin != end || request.length == 0) {
-      append_chunk(reply.head, request.cookie, NBD_REPLY_FLAG_DONE,
+      append_chunk(reply.head, request, headers, NBD_REPLY_FLAG_DONE,
                    NBD_REPLY_TYPE_OFFSET_DATA,
                    sizeof(wire::U64) + (end - begin));
       append(reply.head, wire::U64(request.offset + begin));
@@ -101,28 +101,50 @@ Reply read_reply(const Request& request, bool structured, Buffer data) {
   return reply;
 }
 
-Reply status_reply(const Request& request,
+namespace {
+
+// Descriptors of one context, 32 or 64 bits wide.
+template <class Descriptor>
+void append_descriptors(Bytes& out, const std::vector<Extent>& extents) {
+  using Number = decltype(Descriptor::length);
+  using Native = typename Number::value_type;
+  const std::size_t at = out.size();
+  out.resize(at + extents.size() * sizeof(Descriptor));
+  std::byte* to = out.data() + at;
+  for (const Extent& extent : extents) {
+    const Descriptor one{.length = Number(static_cast<Native>(extent.length)),
+                         .flags = Number(static_cast<Native>(extent.flags))};
+    std::memcpy(to, &one, sizeof one);
+    to += sizeof one;
+  }
+}
+
+}  // namespace
+
+Reply status_reply(const Request& request, Headers headers,
                    const std::vector<ContextStatus>& contexts) {
+  const bool extended = headers == Headers::kExtended;
+  const std::size_t before = extended ? 8 : 4;  // context id, count
+  const std::size_t each = extended ? sizeof(wire::ExtendedDescriptor)
+                                    : sizeof(wire::BlockDescriptor);
   Reply reply;
   std::size_t bytes = 0;
   for (const ContextStatus& status : contexts)
-    bytes += sizeof(wire::ChunkHeader) + sizeof(wire::U32) +
-             status.extents.size() * sizeof(wire::BlockDescriptor);
+    bytes += chunk_size(headers) + before + status.extents.size() * each;
   reply.head.reserve(bytes);
   for (const ContextStatus& status : contexts) {
     const bool last = &status == &contexts.back();
-    append_chunk(reply.head, request.cookie, last ? NBD_REPLY_FLAG_DONE : 0,
-                 NBD_REPLY_TYPE_BLOCK_STATUS,
-                 sizeof(wire::U32) +
-                     status.extents.size() * sizeof(wire::BlockDescriptor));
+    append_chunk(reply.head, request, headers, last ? NBD_REPLY_FLAG_DONE : 0,
+                 extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT
+                          : NBD_REPLY_TYPE_BLOCK_STATUS,
+                 before + status.extents.size() * each);
     append(reply.head, wire::U32(status.id));
-    for (const Extent& extent : status.extents) {
-      // No extent is longer than the request, whose length has 32 bits.
-      assert(extent.length <= request.length);
+    if (extended) {
       append(reply.head,
-             wire::BlockDescriptor{
-                 .length = wire::U32(static_cast<std::uint32_t>(extent.length)),
-                 .flags = wire::U32(extent.flags)});
+             wire::U32(static_cast<std::uint32_t>(status.extents.size())));
+      append_descriptors<wire::ExtendedDescriptor>(reply.head, status.extents);
+    } else {
+      append_descriptors<wire::BlockDescriptor>(reply.head, status.extents);
     }
   }
   return reply;

@@ -26,19 +26,19 @@ struct Reply {
   }
 };
 
-// `structured`: as negotiated; simple replies otherwise. Simple ones carry no
-// message.
-Reply error_reply(const Request& request, bool structured, const Error& error);
-Reply done_reply(const Request& request, bool structured);
+// Simple replies carry no message.
+Reply error_reply(const Request& request, Headers headers, const Error& error);
+Reply done_reply(const Request& request, Headers headers);
 
-// `data` has request.length bytes. Where replies are structured and the client
-// did not ask for one chunk, zeroes at either end of it are told as holes, in
+// `data` has request.length bytes. Where replies have chunks and the client did
+// not ask for one, zeroes at either end of it are told as holes, in
 // multiples of kHoleBytes: of dense data that costs a look at both ends.
 inline constexpr std::size_t kHoleBytes = 4096;
-Reply read_reply(const Request& request, bool structured, Buffer data);
+Reply read_reply(const Request& request, Headers headers, Buffer data);
 
-// One chunk a context; the last one ends the reply. Structured only.
-Reply status_reply(const Request& request,
+// One chunk a context; the last one ends the reply. Never simple. Extents have
+// lengths below 2^32 unless headers are extended.
+Reply status_reply(const Request& request, Headers headers,
                    const std::vector<ContextStatus>& contexts);
 
 }  // namespace blksnap::nbd

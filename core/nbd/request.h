@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
 #include "base/result.h"
 #include "nbd/agreement.h"
 #include "nbd/codec.h"
@@ -17,8 +21,19 @@ namespace blksnap::nbd {
 // NBD_CMD_DISC has no reply and is not for this function.
 Result<void> check_request(const Request& request, const Agreement& agreement);
 
-// Bytes of data that follow the request on the wire, whether or not it is a
+// Bytes that follow the request's header on the wire, whether or not it is a
 // valid one: they must be read in any case to stay in step.
-std::uint32_t payload_length(const Request& request);
+std::uint64_t payload_length(const Request& request, Headers headers);
+
+// The payload of NBD_CMD_BLOCK_STATUS: effect length, ids of contexts. A valid
+// one is shorter than this.
+inline constexpr std::size_t kMaxStatusPayload = 8 + 4 * (kMaxContexts + 1);
+
+// Takes the effect length and the contexts from that payload into the request,
+// before check_request(). EINVAL: malformed, or with an id that is unknown or
+// there twice.
+Result<void> apply_status_payload(Request& request,
+                                  std::span<const std::byte> payload,
+                                  const Agreement& agreement);
 
 }  // namespace blksnap::nbd

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "nbd/block_status.h"
 #include "nbd/handshake.h"
 #include "nbd/request.h"
 
@@ -122,18 +123,19 @@ asio::awaitable<bool> Session::handshake() {
     co_return false;
   }
   agreement_ = std::make_shared<const Agreement>(machine.take_agreement());
-  logger().info("{}: export \"{}\", {} replies, {} metadata contexts", peer_,
+  logger().info("{}: export \"{}\", {}, {} metadata contexts", peer_,
                 agreement_->served->name(),
-                agreement_->structured ? "structured" : "simple",
+                name_of_headers(agreement_->headers),
                 agreement_->contexts.size());
   co_return true;
 }
 
 asio::awaitable<void> Session::serve_requests() {
-  std::array<std::byte, kRequestSize> header;
+  std::array<std::byte, kMaxRequestSize> bytes;
+  const auto header = std::span(bytes).first(request_size(agreement_->headers));
   while (!stopping_ && !broken_) {
     if (!co_await read_exactly(header)) co_return;
-    const auto request = decode_request(header);
+    const auto request = decode_request(header, agreement_->headers);
     if (!request) {
       // Nobody knows where the next request starts.
       logger().warn("{}: closed: wrong magic number before a request", peer_);
@@ -145,13 +147,23 @@ asio::awaitable<void> Session::serve_requests() {
 }
 
 // Reads what belongs to a request, and has it done or refused.
-asio::awaitable<bool> Session::take(const Request& request) {
-  const std::uint32_t payload = payload_length(request);
+asio::awaitable<bool> Session::take(Request request) {
+  std::uint64_t payload = payload_length(request, agreement_->headers);
   if (payload > kMaxPayload) {
-    logger().warn("{}: closed: a write of {} bytes", peer_, payload);
+    logger().warn("{}: closed: {} with {} bytes of data", peer_,
+                  name_of_command(request.type), payload);
     co_return false;
   }
-  const auto allowed = check_request(request, *agreement_);
+  Result<void> allowed;
+  if (request.type == NBD_CMD_BLOCK_STATUS && payload != 0) {
+    std::array<std::byte, kMaxStatusPayload> bytes;
+    const auto ids =
+        std::span(bytes).first(std::min<std::size_t>(payload, bytes.size()));
+    if (!co_await read_exactly(ids)) co_return false;
+    payload -= ids.size();
+    allowed = apply_status_payload(request, ids, *agreement_);
+  }
+  if (allowed) allowed = check_request(request, *agreement_);
   const std::size_t cost = allowed ? cost_of(request) : 0;
   while (requests_in_flight_ != 0 &&
          (requests_in_flight_ >= options_.requests_in_flight ||
@@ -162,7 +174,7 @@ asio::awaitable<bool> Session::take(const Request& request) {
     if (!co_await skip(payload)) co_return false;
     logger().debug("{}: {}", peer_, allowed.error().message);
     ++requests_in_flight_;
-    answer(error_reply(request, agreement_->structured, allowed.error()), 0);
+    answer(error_reply(request, agreement_->headers, allowed.error()), 0);
     co_return true;
   }
   Buffer buffer;
@@ -180,13 +192,14 @@ std::size_t Session::cost_of(const Request& request) const {
   std::size_t cost = 0;
   if (request.type == NBD_CMD_READ || request.type == NBD_CMD_WRITE) {
     cost = request.length;
-  } else if (request.type == NBD_CMD_BLOCK_STATUS &&
-             !(request.flags & NBD_CMD_FLAG_REQ_ONE)) {
+  } else if (request.type == NBD_CMD_BLOCK_STATUS) {
+    const std::size_t contexts = agreement_->contexts.size();
+    const bool one = (request.flags & NBD_CMD_FLAG_REQ_ONE) != 0;
     // The finest extents are sectors.
-    const std::size_t extents =
-        std::min<std::size_t>(request.length / 512 + 1, kMaxExtents);
-    cost = agreement_->contexts.size() * extents *
-           (sizeof(Extent) + sizeof(wire::BlockDescriptor));
+    const std::size_t extents = std::min<std::size_t>(
+        request.length / 512 + 1, max_extents(contexts, one));
+    cost = contexts * extents *
+           (sizeof(Extent) + sizeof(wire::ExtendedDescriptor));
   }
   return std::min(cost, options_.bytes_in_flight);
 }

@@ -68,7 +68,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> run();
   Awaitable<bool> handshake();
   Awaitable<> serve_requests();
-  Awaitable<bool> take(const Request& request);
+  Awaitable<bool> take(Request request);
   Awaitable<> send_queue();
 
   // False: end of stream or a socket error; nothing more can be read.

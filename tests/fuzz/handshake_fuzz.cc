@@ -36,10 +36,21 @@ FakeCatalogue& catalogue() {
 }
 
 void requests(std::span<const std::byte> in, const Agreement& agreement) {
-  while (in.size() >= kRequestSize) {
-    const auto request = decode_request(in.first<kRequestSize>());
-    in = in.subspan(kRequestSize);
+  const std::size_t size = request_size(agreement.headers);
+  while (in.size() >= size) {
+    auto request = decode_request(in.first(size), agreement.headers);
+    in = in.subspan(size);
     if (!request || request->type == NBD_CMD_DISC) return;
+    if (request->type == NBD_CMD_BLOCK_STATUS) {
+      // As the session does: its payload is read before it is judged.
+      const std::size_t payload =
+          std::min<std::uint64_t>(payload_length(*request, agreement.headers),
+                                  std::min(in.size(), kMaxStatusPayload));
+      const auto ids = in.first(payload);
+      in = in.subspan(payload);
+      if (payload != 0 && !apply_status_payload(*request, ids, agreement))
+        continue;
+    }
     if (!check_request(*request, agreement)) continue;
     Buffer buffer;
     if (request->type == NBD_CMD_READ || request->type == NBD_CMD_WRITE) {

@@ -92,7 +92,8 @@ TEST_CASE("the longest request of 32 bits is one extent") {
       block_status(contexts, {1 << 20, 0xffffffff}, kMaxExtents);
   REQUIRE(status.has_value());
   CHECK(status->at(0).extents == Extents{{0xffffffff, 0}});
-  const Reply reply = status_reply({.length = 0xffffffff}, *status);
+  const Reply reply =
+      status_reply({.length = 0xffffffff}, Headers::kStructured, *status);
   CHECK(reply.head == be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0) +
                           be<4>(12) + be<4>(1) + be<4>(0xffffffff) + be<4>(0));
 }
@@ -116,14 +117,40 @@ TEST_CASE("a context that knows nothing is an error, never an empty answer") {
 }
 
 TEST_CASE("a chunk for each context, the last one done") {
-  const Reply reply =
-      status_reply({.type = NBD_CMD_BLOCK_STATUS, .cookie = 9, .length = 4096},
-                   {{1, {{512, 0}, {3584, 3}}}, {2, {{4096, 1}}}});
+  const Reply reply = status_reply(
+      {.type = NBD_CMD_BLOCK_STATUS, .cookie = 9, .length = 4096},
+      Headers::kStructured, {{1, {{512, 0}, {3584, 3}}}, {2, {{4096, 1}}}});
   CHECK(reply.head == be<4>(0x668e33ef) + be<2>(0) + be<2>(5) + be<8>(9) +
                           be<4>(20) + be<4>(1) + be<4>(512) + be<4>(0) +
                           be<4>(3584) + be<4>(3) + be<4>(0x668e33ef) +
                           be<2>(1) + be<2>(5) + be<8>(9) + be<4>(12) +
                           be<4>(2) + be<4>(4096) + be<4>(1));
+}
+
+TEST_CASE("with extended headers lengths and values have 64 bits") {
+  constexpr std::uint64_t kTiB = std::uint64_t{1} << 40;
+  const Request request{.type = NBD_CMD_BLOCK_STATUS,
+                        .cookie = 9,
+                        .offset = 512,
+                        .length = 8 * kTiB};
+  const Reply reply =
+      status_reply(request, Headers::kExtended,
+                   {{1, {{kTiB, 0}, {7 * kTiB, 3}}}, {2, {{8 * kTiB, 1}}}});
+  const auto header = [](int flags, std::size_t length) {
+    return be<4>(0x6e8a278c) + be<2>(flags) + be<2>(6) + be<8>(9) + be<8>(512) +
+           be<8>(length);
+  };
+  CHECK(reply.head == header(0, 8 + 32) + be<4>(1) + be<4>(2) + be<8>(kTiB) +
+                          be<8>(0) + be<8>(7 * kTiB) + be<8>(3) +
+                          header(1, 8 + 16) + be<4>(2) + be<4>(1) +
+                          be<8>(8 * kTiB) + be<8>(1));
+}
+
+TEST_CASE("many contexts share the extents of a reply") {
+  CHECK(max_extents(1, false) == (1 << 20) - 1);
+  CHECK(max_extents(4, false) == (1 << 20) - 1);
+  CHECK(max_extents(kMaxContexts, false) == kMaxReplyExtents / kMaxContexts);
+  CHECK(max_extents(kMaxContexts, true) == 1);
 }
 
 }  // namespace

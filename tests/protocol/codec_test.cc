@@ -8,28 +8,43 @@
 namespace blksnap::nbd {
 namespace {
 
-std::span<const std::byte, kRequestSize> request_span(const Bytes& bytes) {
-  REQUIRE(bytes.size() == kRequestSize);
-  return std::span<const std::byte, kRequestSize>(bytes);
-}
-
 TEST_CASE("a request is decoded field by field") {
   const Bytes bytes = be<4>(0x25609513) + be<2>(0x0105) + be<2>(7) +
                       be<8>(0x1122334455667788) + be<8>(0x99aabbccddeeff00) +
                       be<4>(0xfedcba98);
-  const auto request = decode_request(request_span(bytes));
+  REQUIRE(bytes.size() == request_size(Headers::kSimple));
+  const auto request = decode_request(bytes, Headers::kSimple);
   REQUIRE(request);
   CHECK(request->flags == 0x0105);
   CHECK(request->type == 7);
   CHECK(request->cookie == 0x1122334455667788);
   CHECK(request->offset == 0x99aabbccddeeff00);
   CHECK(request->length == 0xfedcba98);
+  CHECK(decode_request(bytes, Headers::kStructured));
+}
+
+TEST_CASE("an extended request has a length of 64 bits") {
+  const Bytes bytes = be<4>(0x21e41c71) + be<2>(0x0105) + be<2>(7) +
+                      be<8>(0x1122334455667788) + be<8>(0x99aabbccddeeff00) +
+                      be<8>(0xfedcba9876543210);
+  REQUIRE(bytes.size() == request_size(Headers::kExtended));
+  const auto request = decode_request(bytes, Headers::kExtended);
+  REQUIRE(request);
+  CHECK(request->flags == 0x0105);
+  CHECK(request->type == 7);
+  CHECK(request->cookie == 0x1122334455667788);
+  CHECK(request->offset == 0x99aabbccddeeff00);
+  CHECK(request->length == 0xfedcba9876543210);
 }
 
 TEST_CASE("a request with another magic number is none") {
   // The reserved one of nbd-server's transaction log.
   const Bytes bytes = be<4>(0x25609514) + Bytes(24);
-  CHECK_FALSE(decode_request(request_span(bytes)));
+  CHECK_FALSE(decode_request(bytes, Headers::kSimple));
+  // What was agreed on holds for every request.
+  CHECK_FALSE(
+      decode_request(be<4>(0x25609513) + Bytes(28), Headers::kExtended));
+  CHECK_FALSE(decode_request(be<4>(0x21e41c71) + Bytes(24), Headers::kSimple));
 }
 
 TEST_CASE("option replies") {
@@ -53,19 +68,28 @@ TEST_CASE("reply headers") {
   CHECK(out == be<4>(0x67446698) + be<4>(5) + be<8>(0xabcd));
 
   out.clear();
-  append_chunk(out, 0xabcd, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS,
-               12);
+  const Request request{.cookie = 0xabcd, .offset = 0x1122334455667788};
+  append_chunk(out, request, Headers::kStructured, NBD_REPLY_FLAG_DONE,
+               NBD_REPLY_TYPE_BLOCK_STATUS, 12);
   CHECK(out ==
         be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0xabcd) + be<4>(12));
+  CHECK(out.size() == chunk_size(Headers::kStructured));
+
+  out.clear();
+  append_chunk(out, request, Headers::kExtended, NBD_REPLY_FLAG_DONE,
+               NBD_REPLY_TYPE_BLOCK_STATUS_EXT, 24);
+  CHECK(out == be<4>(0x6e8a278c) + be<2>(1) + be<2>(6) + be<8>(0xabcd) +
+                   be<8>(0x1122334455667788) + be<8>(24));
+  CHECK(out.size() == chunk_size(Headers::kExtended));
 }
 
-TEST_CASE("option data is never read past its end") {
+TEST_CASE("a payload is never read past its end") {
   std::string_view string;
   std::uint16_t small = 0;
   std::uint32_t number = 0;
 
   const Bytes good = counted("vda") + be<2>(3);
-  OptionData in(good);
+  Payload in(good);
   CHECK(in.string(string));
   CHECK(string == "vda");
   CHECK(in.u16(small));
@@ -74,19 +98,19 @@ TEST_CASE("option data is never read past its end") {
   CHECK_FALSE(in.u16(small));
 
   const Bytes lies = be<4>(4) + text("vda");
-  CHECK_FALSE(OptionData(lies).string(string));
+  CHECK_FALSE(Payload(lies).string(string));
   const Bytes huge = be<4>(0xffffffff) + text("vda");
-  CHECK_FALSE(OptionData(huge).string(string));
+  CHECK_FALSE(Payload(huge).string(string));
   const Bytes cut = be<2>(0);
-  CHECK_FALSE(OptionData(cut).u32(number));
+  CHECK_FALSE(Payload(cut).u32(number));
 }
 
 TEST_CASE("strings have 4096 bytes at most") {
   std::string_view string;
   const Bytes longest = counted(std::string(4096, 'x'));
-  CHECK(OptionData(longest).string(string));
+  CHECK(Payload(longest).string(string));
   const Bytes longer = counted(std::string(4097, 'x'));
-  CHECK_FALSE(OptionData(longer).string(string));
+  CHECK_FALSE(Payload(longer).string(string));
 }
 
 }  // namespace

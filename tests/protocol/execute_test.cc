@@ -13,10 +13,10 @@ namespace blksnap::nbd {
 namespace {
 
 struct Setup {
-  explicit Setup(bool structured = true) {
+  explicit Setup(Headers headers = Headers::kStructured) {
     served->read_write = true;
     agreement.served = served;
-    agreement.structured = structured;
+    agreement.headers = headers;
   }
   Bytes run(const Request& request, Buffer buffer = {}) const {
     const Reply reply = execute(request, agreement, std::move(buffer));
@@ -50,7 +50,7 @@ TEST_CASE("read") {
   const Setup structured;
   CHECK(structured.run(request(NBD_CMD_READ), Buffer(600)) ==
         chunk(1, 608) + be<8>(1000) + structured.bytes(1000, 600));
-  const Setup old(false);
+  const Setup old(Headers::kSimple);
   CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) ==
         simple(0) + old.bytes(1000, 600));
 }
@@ -80,9 +80,9 @@ TEST_CASE("zeroes at the ends of what is read are holes") {
   const Bytes zeroes(kLength);
   CHECK(setup.run(ask(NBD_CMD_FLAG_DF), Buffer(kLength)) ==
         part(1, 1, 8 + kLength) + be<8>(512) + zeroes);
-  setup.agreement.structured = false;
+  setup.agreement.headers = Headers::kSimple;
   CHECK(setup.run(ask(), Buffer(kLength)) == simple(0) + zeroes);
-  setup.agreement.structured = true;
+  setup.agreement.headers = Headers::kStructured;
 
   // A byte in the middle, and one at the end of a block before it.
   content[512 + 2 * 4096 + 5] = std::byte{2};
@@ -111,13 +111,13 @@ TEST_CASE("a failing read has no data, but a reason") {
   CHECK(structured.run(request(NBD_CMD_READ), Buffer(600)) ==
         chunk(0x8001, 6 + reason.size()) + be<4>(5) + be<2>(reason.size()) +
             text(reason));
-  Setup old(false);
+  Setup old(Headers::kSimple);
   old.served->before_read = broken;
   CHECK(old.run(request(NBD_CMD_READ), Buffer(600)) == simple(5));
 }
 
 TEST_CASE("what is thrown becomes an error reply") {
-  Setup old(false);
+  Setup old(Headers::kSimple);
   old.served->before_read = [](std::uint64_t) -> Result<void> {
     throw std::runtime_error("a bug");
   };
@@ -158,16 +158,71 @@ TEST_CASE("writes, zeroes, trims and flushes reach the export") {
 }
 
 TEST_CASE("zeroing that would not be fast is not supported") {
-  const Setup old(false);
+  const Setup old(Headers::kSimple);
   CHECK(old.run(request(NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FAST_ZERO)) ==
         simple(95));
 }
 
 TEST_CASE("flushing a read-only export does nothing, successfully") {
-  Setup old(false);
+  Setup old(Headers::kSimple);
   old.served->read_write = false;
   CHECK(old.run({.type = NBD_CMD_FLUSH, .cookie = 77}) == simple(0));
   CHECK(old.served->calls.empty());
+}
+
+TEST_CASE("extended replies echo the request's offset") {
+  const Setup setup(Headers::kExtended);
+  const auto header = [](int flags, int type, std::size_t length) {
+    return be<4>(0x6e8a278c) + be<2>(flags) + be<2>(type) + be<8>(77) +
+           be<8>(1000) + be<8>(length);
+  };
+  CHECK(setup.run(request(NBD_CMD_READ), Buffer(600)) ==
+        header(1, 1, 608) + be<8>(1000) + setup.bytes(1000, 600));
+  CHECK(setup.run(request(NBD_CMD_TRIM)) == header(1, 0, 0));
+  setup.served->before_read = [](std::uint64_t) -> Result<void> {
+    return refuse(EIO, "broken");
+  };
+  CHECK(setup.run(request(NBD_CMD_READ), Buffer(600)) ==
+        header(1, 0x8001, 12) + be<4>(5) + be<2>(6) + text("broken"));
+  // A hole lies where it lies; the header says where the request does.
+  setup.served->before_read = nullptr;
+  setup.served->bytes.assign(20'000, std::byte{0});
+  setup.served->bytes[1000] = std::byte{1};
+  CHECK(
+      setup.run(
+          {.type = NBD_CMD_READ, .cookie = 77, .offset = 1000, .length = 8192},
+          Buffer(8192)) == header(0, 2, 12) + be<8>(1000 + 4096) + be<4>(4096) +
+                               header(1, 1, 8 + 4096) + be<8>(1000) +
+                               setup.bytes(1000, 4096));
+}
+
+TEST_CASE("block status tells of the contexts asked for") {
+  Setup setup(Headers::kExtended);
+  for (const std::uint32_t id : {1, 2, 3}) {
+    const std::string name = "x:" + std::to_string(id);
+    setup.agreement.contexts.push_back(
+        {id, name,
+         std::make_shared<FakeContext>(
+             name, std::vector<FakeContext::Piece>{{1 << 20, id}})});
+  }
+  const auto chunk_of = [](int flags, int id) {
+    return be<4>(0x6e8a278c) + be<2>(flags) + be<2>(6) + be<8>(77) +
+           be<8>(1000) + be<8>(24) + be<4>(id) + be<4>(1) + be<8>(600) +
+           be<8>(id);
+  };
+  Request asked = request(NBD_CMD_BLOCK_STATUS);
+  CHECK(setup.run(asked) == chunk_of(0, 1) + chunk_of(0, 2) + chunk_of(1, 3));
+  asked.contexts = 0b101;
+  CHECK(setup.run(asked) == chunk_of(0, 1) + chunk_of(1, 3));
+  asked.contexts = 0b010;
+  CHECK(setup.run(asked) == chunk_of(1, 2));
+}
+
+TEST_CASE("cache is passed on, with read-only exports too") {
+  Setup old(Headers::kSimple);
+  old.served->read_write = false;
+  CHECK(old.run(request(NBD_CMD_CACHE)) == simple(0));
+  CHECK(old.served->cached == std::vector<ByteRange>{{1000, 600}});
 }
 
 }  // namespace

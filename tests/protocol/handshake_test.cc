@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::uint32_t kAck = 1, kServer = 2, kInfo = 3, kMeta = 4;
 constexpr std::uint32_t kUnsup = 0x80000001, kInvalid = 0x80000003,
-                        kUnknown = 0x80000006, kTooBig = 0x80000009;
+                        kUnknown = 0x80000006, kTooBig = 0x80000009,
+                        kExtendedRequired = 0x8000000a;
 
 struct OptionAnswer {
   std::uint32_t type = 0;
@@ -129,7 +130,7 @@ TEST_CASE("unknown client flags end the session") {
 }
 
 TEST_CASE("EXPORT_NAME: size, flags, and zeroes unless they are declined") {
-  const Bytes answer = be<8>(1 << 20) + be<2>(1 | 2 | 0x100);
+  const Bytes answer = be<8>(1 << 20) + be<2>(1 | 2 | 0x100 | 0x400);
   SUBCASE("with zeroes") {
     Client client(1);
     CHECK(client.send(Client::option(1, text("vda"))) == answer + Bytes(124));
@@ -183,7 +184,7 @@ TEST_CASE("LIST") {
 
 TEST_CASE("unknown options are refused and the stream stays in step") {
   Client client;
-  for (const std::uint32_t option : {0u, 4u, 5u, 11u, 12u, 0xffffffffu}) {
+  for (const std::uint32_t option : {0u, 4u, 5u, 12u, 0xffffffffu}) {
     CHECK(client.outcome(option) == kUnsup);
     CHECK(client.outcome(option, Bytes(1000)) == kUnsup);
   }
@@ -222,7 +223,7 @@ TEST_CASE("GO and INFO: what is sent without being asked for") {
   auto answers = client.ask(6, go("vda"));
   REQUIRE(answers.size() == 2);
   CHECK(answers[0].type == kInfo);
-  CHECK(answers[0].data == be<2>(0) + be<8>(1 << 20) + be<2>(0x103));
+  CHECK(answers[0].data == be<2>(0) + be<8>(1 << 20) + be<2>(0x503));
   CHECK(answers[1].type == kAck);
   CHECK_FALSE(client.transmission());
 
@@ -231,8 +232,8 @@ TEST_CASE("GO and INFO: what is sent without being asked for") {
   CHECK(client.transmission());
   const Agreement agreement = client.machine.take_agreement();
   CHECK(agreement.served == client.vda);
-  CHECK(agreement.flags == 0x103);
-  CHECK_FALSE(agreement.structured);
+  CHECK(agreement.flags == 0x503);
+  CHECK(agreement.headers == Headers::kSimple);
   CHECK_FALSE(agreement.sizes_agreed);
 }
 
@@ -241,7 +242,7 @@ TEST_CASE("GO: NAME, DESCRIPTION and BLOCK_SIZE when asked, others ignored") {
   client.vda->sizes = {.minimum = 512, .preferred = 65536, .maximum = 1 << 26};
   const auto answers = client.ask(7, go("", {3, 2, 1, 0, 77}));
   REQUIRE(answers.size() == 5);
-  CHECK(answers[0].data == be<2>(0) + be<8>(1 << 20) + be<2>(0x103));
+  CHECK(answers[0].data == be<2>(0) + be<8>(1 << 20) + be<2>(0x503));
   CHECK(answers[1].data == be<2>(1) + text("vda"));
   CHECK(answers[2].data == be<2>(2) + text("a fake"));
   CHECK(answers[3].data ==
@@ -283,14 +284,61 @@ TEST_CASE("flags of writable exports and with structured replies") {
   CHECK(client.outcome(8) == kAck);
   CHECK(client.ask(6, go("vda"))[0].data ==
         be<2>(0) + be<8>(1 << 20) +
-            be<2>(1 | 4 | 8 | 0x20 | 0x40 | 0x80 | 0x800));
+            be<2>(1 | 4 | 8 | 0x20 | 0x40 | 0x80 | 0x400 | 0x800));
 }
 
 TEST_CASE("STRUCTURED_REPLY takes no data") {
   Client client;
   CHECK(client.outcome(8, text("x")) == kInvalid);
   client.ask(7, go("vda"));
-  CHECK_FALSE(client.machine.take_agreement().structured);
+  CHECK(client.machine.take_agreement().headers == Headers::kSimple);
+}
+
+TEST_CASE("EXTENDED_HEADERS takes no data, and precedence") {
+  Client client;
+  CHECK(client.outcome(11, text("x")) == kInvalid);
+  SUBCASE("it stands alone, and can be repeated") {
+    CHECK(client.outcome(11) == kAck);
+    CHECK(client.outcome(11) == kAck);
+  }
+  SUBCASE("it comes after structured replies, which cannot come back") {
+    CHECK(client.outcome(8) == kAck);
+    CHECK(client.outcome(11) == kAck);
+    CHECK(client.outcome(8) == kExtendedRequired);
+  }
+  client.ask(7, go("vda"));
+  REQUIRE(client.transmission());
+  CHECK(client.machine.take_agreement().headers == Headers::kExtended);
+}
+
+TEST_CASE("EXPORT_NAME after EXTENDED_HEADERS ends the session") {
+  Client client;
+  CHECK(client.outcome(11) == kAck);
+  CHECK(client.send(Client::option(1, text("vda"))).empty());
+  CHECK(client.closed());
+}
+
+TEST_CASE("BLOCK_STATUS_PAYLOAD: extended headers and contexts of that name") {
+  constexpr std::uint64_t kPlain = 1 | 2 | 0x80 | 0x100 | 0x400;
+  const auto flags = [](Client& client, const char* name) {
+    Taker in = client.ask(6, go(name))[0].take();
+    in.number(10);
+    return in.number(2);
+  };
+  Client old;
+  old.ask(8);
+  old.contexts(10, "vda", {"base:allocation"});
+  CHECK(flags(old, "vda") == kPlain);
+
+  Client client;
+  client.ask(11);
+  CHECK(flags(client, "vda") == kPlain);
+  CHECK(client.contexts(10, "vda", {"base:allocation"}) ==
+        Names{"1 base:allocation"});
+  CHECK(flags(client, "vda") == (kPlain | 0x1000));
+  CHECK(flags(client, "vdb") == kPlain);
+  client.contexts(10, "vda", {"unknown:context"});
+  CHECK(flags(client, "vda") == kPlain);
 }
 
 TEST_CASE("metadata contexts need structured replies") {

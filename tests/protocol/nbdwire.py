@@ -24,20 +24,26 @@ OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = 9, 10, 11
 REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 ERR_UNSUP, ERR_INVALID = 0x80000001, 0x80000003
 ERR_UNKNOWN, ERR_TOO_BIG = 0x80000006, 0x80000009
+ERR_EXT_HEADER_REQD = 0x8000000A
 
 INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = 0, 1, 2, 3
 
 CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH = 0, 1, 2, 3
 CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS = 4, 5, 6, 7
-FLAG_DF, FLAG_REQ_ONE = 4, 8
+FLAG_DF, FLAG_REQ_ONE, FLAG_PAYLOAD_LEN = 4, 8, 32
+
+FLAG_BLOCK_STATUS_PAYLOAD = 0x1000  # of an export
 
 EPERM, EINVAL, EOVERFLOW = 1, 22, 75
 
 REQUEST_MAGIC = 0x25609513
 SIMPLE_MAGIC = 0x67446698
 CHUNK_MAGIC = 0x668E33EF
+EXTENDED_REQUEST_MAGIC = 0x21E41C71
+EXTENDED_CHUNK_MAGIC = 0x6E8A278C
 CHUNK_DONE = 1
-CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE, CHUNK_STATUS, CHUNK_ERROR = 0, 1, 2, 5, 0x8001
+CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE = 0, 1, 2
+CHUNK_STATUS, CHUNK_STATUS_EXT, CHUNK_ERROR = 5, 6, 0x8001
 
 
 def place_chunk(data, offset, kind, payload):
@@ -78,6 +84,8 @@ class Client:
         self.socket.settimeout(TIMEOUT)
         self.socket.connect(path)
         self.cookie = 0x1000
+        self.extended = False
+        self.offsets = {}  # of requests with extended headers, by cookie
 
     def __enter__(self):
         return self
@@ -163,9 +171,11 @@ class Client:
         return items
 
     def enter(self, export="", contexts=(), infos=()):
-        """All the way to transmission, with structured replies."""
+        """All the way to transmission, with structured replies or extended
+        headers."""
         self.greet()
-        self.option(OPT_STRUCTURED_REPLY)
+        self.option(OPT_EXTENDED_HEADERS if self.extended
+                    else OPT_STRUCTURED_REPLY)
         self.ids = {}
         if contexts:
             chosen = self.contexts(OPT_SET_META_CONTEXT, export, contexts)
@@ -177,8 +187,17 @@ class Client:
 
     def request(self, command, offset=0, length=0, flags=0, payload=b""):
         self.cookie += 1
-        self.send(struct.pack(">IHHQQI", REQUEST_MAGIC, flags, command,
-                              self.cookie, offset, length) + payload)
+        if not self.extended:
+            header = struct.pack(">IHHQQI", REQUEST_MAGIC, flags, command,
+                                 self.cookie, offset, length)
+        else:
+            if payload:
+                flags |= FLAG_PAYLOAD_LEN
+                length = length or len(payload)
+            self.offsets[self.cookie] = offset
+            header = struct.pack(">IHHQQQ", EXTENDED_REQUEST_MAGIC, flags,
+                                 command, self.cookie, offset, length)
+        self.send(header + payload)
         return self.cookie
 
     def simple_reply(self, cookie):
@@ -188,9 +207,15 @@ class Client:
         return error
 
     def chunk(self):
-        magic, flags, kind, cookie, length = struct.unpack(
-            ">IHHQI", self.receive(20))
-        assert magic == CHUNK_MAGIC, hex(magic)
+        if self.extended:
+            magic, flags, kind, cookie, offset, length = struct.unpack(
+                ">IHHQQQ", self.receive(32))
+            assert magic == EXTENDED_CHUNK_MAGIC, hex(magic)
+            assert offset == self.offsets[cookie], (cookie, offset)
+        else:
+            magic, flags, kind, cookie, length = struct.unpack(
+                ">IHHQI", self.receive(20))
+            assert magic == CHUNK_MAGIC, hex(magic)
         assert flags & ~CHUNK_DONE == 0
         return flags, kind, cookie, self.receive(length)
 
@@ -228,21 +253,31 @@ class Client:
         return self.error(self.chunks(
             self.request(command, offset, length, flags, payload)))
 
-    def block_status(self, offset, length, flags=0):
+    def block_status(self, offset, length, flags=0, ids=None):
         """{context: [(length, flags)]}, or the error's number."""
+        payload = b""
+        if ids is not None:
+            payload = struct.pack(f">Q{len(ids)}I", length, *ids)
         chunks = self.chunks(
-            self.request(CMD_BLOCK_STATUS, offset, length, flags))
+            self.request(CMD_BLOCK_STATUS, offset, len(payload) or length,
+                         flags, payload))
         if chunks[-1][0] == CHUNK_ERROR:
             return self.error(chunks)
         result = {}
         for kind, payload in chunks:
-            assert kind == CHUNK_STATUS, kind
             name = self.ids[struct.unpack(">I", payload[:4])[0]]
             assert name not in result
-            result[name] = list(struct.iter_unpack(">II", payload[4:]))
+            if self.extended:
+                assert kind == CHUNK_STATUS_EXT, kind
+                result[name] = list(struct.iter_unpack(">QQ", payload[8:]))
+                count, = struct.unpack(">I", payload[4:8])
+                assert count == len(result[name])
+            else:
+                assert kind == CHUNK_STATUS, kind
+                result[name] = list(struct.iter_unpack(">II", payload[4:]))
             assert result[name]
             assert all(size for size, _ in result[name])
-        assert result.keys() == set(self.ids.values())
+        assert result.keys() == {self.ids[i] for i in ids or self.ids}
         # Invariant 4 of the design: all of them end at the same byte.
         assert len({sum(size for size, _ in extents)
                     for extents in result.values()}) == 1
@@ -296,6 +331,8 @@ class ServerTest(unittest.TestCase):
 
     SIZE = 4 << 20
     BLOCK = 64 << 10
+    extended = False  # headers, of its clients
+
     GENERATION = "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e"
 
     @classmethod
@@ -330,6 +367,7 @@ class ServerTest(unittest.TestCase):
 
     def client(self):
         client = self.server.client()
+        client.extended = self.extended
         self.addCleanup(client.close)
         return client
 

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <optional>
 
+#include "bytes.h"
 #include "fake_export.h"
 #include "nbd/error.h"
 
@@ -23,11 +25,12 @@ struct Rules {
   void settle() {
     agreement.served = served;
     agreement.sizes = advertised_sizes(*served);
-    agreement.flags = transmission_flags(*served, agreement.structured);
+    agreement.flags = transmission_flags(*served, agreement.headers,
+                                         !agreement.contexts.empty());
   }
   // The value sent, 0 if the request is allowed.
   std::uint32_t ask(std::uint16_t type, std::uint64_t offset,
-                    std::uint32_t length, std::uint16_t flags = 0) const {
+                    std::uint64_t length, std::uint16_t flags = 0) const {
     const Request request{.flags = flags,
                           .type = type,
                           .cookie = 1,
@@ -45,7 +48,8 @@ struct Rules {
 
 TEST_CASE("ranges lie within the export") {
   const Rules rules;
-  for (const std::uint16_t type : {NBD_CMD_READ, NBD_CMD_BLOCK_STATUS}) {
+  for (const std::uint16_t type :
+       {NBD_CMD_READ, NBD_CMD_CACHE, NBD_CMD_BLOCK_STATUS}) {
     CAPTURE(type);
     CHECK(rules.ask(type, 0, 1) == 0);
     CHECK(rules.ask(type, 5 * kGiB - 512, 512) == 0);
@@ -62,8 +66,9 @@ TEST_CASE("no length is 0") {
   Rules rules;
   rules.served->read_write = true;
   rules.settle();
-  for (const std::uint16_t type : {NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_TRIM,
-                                   NBD_CMD_WRITE_ZEROES, NBD_CMD_BLOCK_STATUS})
+  for (const std::uint16_t type :
+       {NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES,
+        NBD_CMD_BLOCK_STATUS, NBD_CMD_CACHE})
     CHECK(rules.ask(type, 0, 0) == NBD_EINVAL);
 }
 
@@ -71,7 +76,7 @@ TEST_CASE("a read has a maximum, and the error tells who can retry") {
   Rules rules;
   CHECK(rules.ask(NBD_CMD_READ, 0, kMaximum) == 0);
   CHECK(rules.ask(NBD_CMD_READ, 0, kMaximum + 1) == NBD_EINVAL);
-  rules.agreement.structured = true;
+  rules.agreement.headers = Headers::kStructured;
   rules.settle();
   CHECK(rules.ask(NBD_CMD_READ, 0, kMaximum + 1) == NBD_EOVERFLOW);
   CHECK(rules.ask(NBD_CMD_READ, 0, 0xffffffff) == NBD_EOVERFLOW);
@@ -80,7 +85,7 @@ TEST_CASE("a read has a maximum, and the error tells who can retry") {
 TEST_CASE("flags belong to their command and to what was advertised") {
   Rules rules;
   CHECK(rules.ask(NBD_CMD_READ, 0, 512, NBD_CMD_FLAG_DF) == NBD_EINVAL);
-  rules.agreement.structured = true;
+  rules.agreement.headers = Headers::kStructured;
   rules.settle();
   CHECK(rules.ask(NBD_CMD_READ, 0, 512, NBD_CMD_FLAG_DF) == 0);
   CHECK(rules.ask(NBD_CMD_READ, 0, 512, NBD_CMD_FLAG_REQ_ONE) == NBD_EINVAL);
@@ -131,7 +136,7 @@ TEST_CASE("flush takes no range") {
 
 TEST_CASE("unknown commands") {
   const Rules rules;
-  for (const std::uint16_t type : {5, 8, 9, 0xffff})
+  for (const std::uint16_t type : {8, 9, 0xffff})
     CHECK(rules.ask(type, 0, 512) == NBD_EINVAL);
 }
 
@@ -151,10 +156,102 @@ TEST_CASE("block status needs a context") {
   CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512) == NBD_EINVAL);
 }
 
-TEST_CASE("only a write has a payload") {
-  CHECK(payload_length({.type = NBD_CMD_WRITE, .length = 7}) == 7);
-  for (const std::uint16_t type : {0, 2, 3, 4, 5, 6, 7, 9})
-    CHECK(payload_length({.type = type, .length = 7}) == 0);
+TEST_CASE("a payload: of writes, or where the flag says so") {
+  constexpr std::uint16_t kFlag = NBD_CMD_FLAG_PAYLOAD_LEN;
+  for (const Headers headers : {Headers::kSimple, Headers::kStructured}) {
+    CHECK(payload_length({.type = NBD_CMD_WRITE, .length = 7}, headers) == 7);
+    for (const std::uint16_t type : {0, 2, 3, 4, 5, 6, 7, 9}) {
+      CHECK(payload_length({.type = type, .length = 7}, headers) == 0);
+      CHECK(payload_length({.flags = kFlag, .type = type, .length = 7},
+                           headers) == 0);
+    }
+  }
+  for (const std::uint16_t type : {0, 1, 2, 3, 4, 5, 6, 7, 9}) {
+    CHECK(payload_length({.type = type, .length = 7}, Headers::kExtended) == 0);
+    CHECK(payload_length({.flags = kFlag, .type = type, .length = 1ull << 40},
+                         Headers::kExtended) == 1ull << 40);
+  }
+}
+
+TEST_CASE("the payload flag needs extended headers, and a command with data") {
+  Rules rules;
+  rules.served->read_write = true;
+  constexpr std::uint16_t kFlag = NBD_CMD_FLAG_PAYLOAD_LEN;
+  for (const Headers headers : {Headers::kSimple, Headers::kStructured}) {
+    rules.agreement.headers = headers;
+    rules.settle();
+    CHECK(rules.ask(NBD_CMD_WRITE, 0, 512) == 0);
+    CHECK(rules.ask(NBD_CMD_WRITE, 0, 512, kFlag) == NBD_EINVAL);
+    CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, kFlag) == NBD_EINVAL);
+  }
+  rules.agreement.headers = Headers::kExtended;
+  rules.settle();
+  CHECK(rules.ask(NBD_CMD_WRITE, 0, 512, kFlag) == 0);
+  CHECK(rules.ask(NBD_CMD_WRITE, 0, 512) == NBD_EINVAL);
+  CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, kFlag) == 0);
+  for (const std::uint16_t type : {NBD_CMD_READ, NBD_CMD_TRIM, NBD_CMD_CACHE,
+                                   NBD_CMD_WRITE_ZEROES, NBD_CMD_FLUSH})
+    CHECK(rules.ask(type, 0, 512, kFlag) == NBD_EINVAL);
+  rules.agreement.contexts.clear();
+  rules.settle();
+  CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, kFlag) == NBD_EINVAL);
+}
+
+TEST_CASE("lengths above 32 bits") {
+  Rules rules;
+  rules.served->pretended_size = std::uint64_t{1} << 60;
+  rules.served->read_write = true;
+  rules.agreement.headers = Headers::kExtended;
+  rules.settle();
+  const std::uint64_t size = rules.served->pretended_size;
+  for (const std::uint16_t type : {NBD_CMD_BLOCK_STATUS, NBD_CMD_TRIM,
+                                   NBD_CMD_WRITE_ZEROES, NBD_CMD_CACHE}) {
+    CAPTURE(type);
+    CHECK(rules.ask(type, 0, size) == 0);
+    CHECK(rules.ask(type, 512, size) != 0);
+    CHECK(rules.ask(type, 512, ~std::uint64_t{0}) != 0);
+  }
+  CHECK(rules.ask(NBD_CMD_READ, 0, size) == NBD_EOVERFLOW);
+  CHECK(rules.ask(NBD_CMD_READ, 0, (std::uint64_t{1} << 32) + 512) ==
+        NBD_EOVERFLOW);
+}
+
+TEST_CASE("the payload of a block status picks contexts") {
+  Rules rules;
+  rules.agreement.headers = Headers::kExtended;
+  rules.agreement.contexts.push_back({2, "qemu:dirty-bitmap:a", nullptr});
+  rules.agreement.contexts.push_back({3, "qemu:dirty-bitmap:b", nullptr});
+  rules.settle();
+  const auto apply = [&](const Bytes& payload) -> std::optional<Request> {
+    Request request{.flags = NBD_CMD_FLAG_PAYLOAD_LEN,
+                    .type = NBD_CMD_BLOCK_STATUS,
+                    .length = payload.size()};
+    const auto applied =
+        apply_status_payload(request, payload, rules.agreement);
+    if (!applied) {
+      CHECK(applied.error().code == EINVAL);
+      return std::nullopt;
+    }
+    return request;
+  };
+  const auto two = apply(be<8>(5 * kGiB) + be<4>(3) + be<4>(1));
+  REQUIRE(two);
+  CHECK(two->length == 5 * kGiB);
+  CHECK(two->contexts == 0b101);
+  CHECK(check_request(*two, rules.agreement).has_value());
+  CHECK(apply(be<8>(1) + be<4>(2))->contexts == 0b010);
+
+  CHECK_FALSE(apply(be<8>(512)));                        // none
+  CHECK_FALSE(apply(be<8>(512) + be<4>(0)));             // unknown
+  CHECK_FALSE(apply(be<8>(512) + be<4>(4)));             // unknown
+  CHECK_FALSE(apply(be<8>(512) + be<4>(65)));            // unknown
+  CHECK_FALSE(apply(be<8>(512) + be<4>(2) + be<4>(2)));  // twice
+  CHECK_FALSE(apply(be<8>(512) + be<4>(2) + be<2>(2)));  // not whole
+  CHECK_FALSE(apply(be<4>(512)));
+  CHECK_FALSE(apply({}));
+  rules.agreement.headers = Headers::kStructured;
+  rules.settle();
+  CHECK_FALSE(apply(be<8>(512) + be<4>(2)));  // not advertised
 }
 
 TEST_CASE("errno to NBD error") {

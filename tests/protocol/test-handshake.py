@@ -21,7 +21,7 @@ class Handshake(ServerTest):
         client.send_option(OPT_EXPORT_NAME, b"disk")
         size, flags = struct.unpack(">QH", client.receive(10))
         self.assertEqual(size, self.SIZE)
-        self.assertEqual(flags, 1 | 2 | 0x100)
+        self.assertEqual(flags, 1 | 2 | 0x100 | 0x400)
         self.assertEqual(client.receive(124), bytes(124))
         cookie = client.request(CMD_READ, 1 << 20, 512)
         self.assertEqual(client.simple_reply(cookie), 0)
@@ -76,7 +76,7 @@ class Handshake(ServerTest):
 
     def test_unsupported_options_keep_the_stream_in_step(self):
         client = self.client().greet()
-        for option in (0, 4, OPT_STARTTLS, OPT_EXTENDED_HEADERS, 12, 1 << 31):
+        for option in (0, 4, OPT_STARTTLS, 12, 1 << 31):
             for data in (b"", b"x", bytes(50_000)):
                 self.assertEqual(self.refused(client, option, data), ERR_UNSUP)
         self.assertEqual(self.refused(client, 77, bytes(1 << 20)), ERR_TOO_BIG)
@@ -100,13 +100,13 @@ class Handshake(ServerTest):
     def test_go_tells_no_more_than_asked(self):
         client = self.client().greet()
         self.assertEqual(client.info(OPT_GO, "disk").keys(), {INFO_EXPORT})
-        self.assertEqual(client.flags, 1 | 2 | 0x100)
+        self.assertEqual(client.flags, 1 | 2 | 0x100 | 0x400)
 
     def test_df_is_advertised_with_structured_replies(self):
         client = self.client().greet()
         client.option(OPT_STRUCTURED_REPLY)
         client.info(OPT_GO, "disk")
-        self.assertEqual(client.flags, 1 | 2 | 0x80 | 0x100)
+        self.assertEqual(client.flags, 1 | 2 | 0x80 | 0x100 | 0x400)
 
     def test_go_refused(self):
         client = self.client().greet()

@@ -89,12 +89,12 @@ class Hostile(ServerTest):
 
     def test_wrong_request_magic(self):
         client = self.client().enter("disk")
-        client.send(bytes(28))
+        client.send(bytes(32))
         self.assertTrue(client.at_end())
 
     def test_a_write_of_4_gib(self):
         client = self.client().enter("disk")
-        client.request(CMD_WRITE, 0, 0xffffffff)
+        client.request(CMD_WRITE, 0, 0xffffffff, FLAG_PAYLOAD_LEN)
         self.assertTrue(client.at_end())
 
     def test_a_write_whose_data_never_comes(self):
@@ -133,10 +133,11 @@ class Hostile(ServerTest):
             cookie = client.request(command, random.choice(edges),
                                     random.choice(lengths),
                                     random.choice([0, 0, 0, 1, 2, 4, 8, 16,
-                                                   0xffff]))
+                                                   0xffdf]))
             for kind, _ in client.chunks(cookie):
                 self.assertIn(kind, (CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE,
-                                     CHUNK_STATUS, CHUNK_ERROR))
+                                     CHUNK_STATUS, CHUNK_STATUS_EXT,
+                                     CHUNK_ERROR))
 
     def test_random_bytes(self):
         random.seed(19)
@@ -166,6 +167,10 @@ class Hostile(ServerTest):
         log = self.server.log_text()
         self.assertNotIn("\nblksnap critical", log)
         self.assertNotIn("\x1b[31m", log)
+
+
+class ExtendedHostile(Hostile):
+    extended = True
 
 
 if __name__ == "__main__":

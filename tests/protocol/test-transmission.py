@@ -40,7 +40,8 @@ class Transmission(ServerTest):
                 (CMD_FLUSH, 0, 0, 0),
                 (CMD_TRIM, 0, 512, EPERM),
                 (CMD_WRITE_ZEROES, 0, 512, EPERM),
-                (CMD_CACHE, 0, 512, EINVAL),
+                (CMD_CACHE, 0, 512, 0),
+                (CMD_CACHE, self.SIZE, 512, EINVAL),
                 (CMD_BLOCK_STATUS, 0, 512, EINVAL),
                 (4711, 0, 512, EINVAL)):
             with self.subTest(command=command):
@@ -60,7 +61,7 @@ class Transmission(ServerTest):
                 (CMD_FLUSH, 0, 512, 0, EINVAL),
                 (CMD_TRIM, 0, 512, 0, EPERM),
                 (CMD_WRITE_ZEROES, 0, 512, 0, EPERM),
-                (CMD_CACHE, 0, 512, 0, EINVAL),
+                (CMD_CACHE, 0, 0, 0, EINVAL),
                 (8, 0, 512, 0, EINVAL),
                 (0xffff, 0, 512, 0, EINVAL),
                 (CMD_BLOCK_STATUS, 0, 512, 0, EINVAL)):
@@ -103,6 +104,12 @@ class Transmission(ServerTest):
             if flags & CHUNK_DONE:
                 self.assertEqual(data, self.content[offset:offset + len(data)])
                 del expected[cookie]
+
+    def test_cache(self):
+        client = self.client().enter("disk")
+        for offset, length in (0, self.SIZE), (self.SIZE - 1, 1):
+            cookie = client.request(CMD_CACHE, offset, length)
+            self.assertEqual(client.chunks(cookie), [(CHUNK_NONE, b"")])
 
     def test_disc(self):
         client = self.client().enter("disk")
@@ -192,6 +199,72 @@ class BlockStatus(ServerTest):
         for start, length, changed in self.map.since(5):
             self.assertEqual(set(dirty[start:start + length]), {changed})
         self.assertEqual(client.read(0, self.SIZE), self.content)
+
+
+class ExtendedTransmission(Transmission):
+    extended = True
+
+    # Simple replies do not exist here.
+    test_simple_replies = None
+
+    def test_data_where_none_belongs_is_skipped(self):
+        client = self.client().enter("disk", ["base:allocation"])
+        lure = struct.pack(">IHHQQQ", EXTENDED_REQUEST_MAGIC, 0, CMD_READ, 1, 0,
+                           512) * 10_000
+        for command in (CMD_READ, CMD_TRIM, CMD_FLUSH, CMD_CACHE,
+                        CMD_WRITE_ZEROES, CMD_BLOCK_STATUS, 99):
+            self.assertIn(client.failure(command, payload=lure),
+                          (EINVAL, EPERM))
+        # "A nonzero payload length".
+        for command in CMD_READ, CMD_WRITE, CMD_BLOCK_STATUS:
+            self.assertIn(client.failure(command, 0, 0, FLAG_PAYLOAD_LEN),
+                          (EINVAL, EPERM))
+        self.assertEqual(client.read(0, 512), bytes(512))
+
+    def test_a_read_beyond_32_bits(self):
+        client = self.client().enter("disk")
+        for length in (1 << 32) + 512, (1 << 64) - 1:
+            self.assertEqual(client.failure(CMD_READ, 0, length), EINVAL)
+        self.assertEqual(client.read(0, 512), bytes(512))
+
+    def test_too_much_data_ends_the_session(self):
+        for length in (32 << 20) + 1, 1 << 32, (1 << 64) - 1:
+            client = self.client().enter("disk")
+            client.request(CMD_BLOCK_STATUS, 0, length, FLAG_PAYLOAD_LEN)
+            self.assertTrue(client.at_end())
+
+    def test_a_compact_request_ends_the_session(self):
+        client = self.client().enter("disk")
+        client.send(struct.pack(">IHHQQIxxxx", REQUEST_MAGIC, 0, CMD_READ, 1, 0,
+                                512))
+        self.assertTrue(client.at_end())
+
+
+class ExtendedBlockStatus(BlockStatus):
+    extended = True
+
+    def test_the_payload_picks_contexts(self):
+        names = ["base:allocation", self.dirty(3), self.dirty(8)]
+        client = self.client().enter("disk", names)
+        self.assertTrue(client.flags & FLAG_BLOCK_STATUS_PAYLOAD)
+        full = client.block_status(0, self.SIZE)
+        for ids in [1], [3], [2, 1], [3, 1, 2]:
+            some = client.block_status(0, self.SIZE, ids=ids)
+            self.assertEqual(some, {client.ids[i]: full[client.ids[i]]
+                                    for i in ids})
+        one = client.block_status(0, self.SIZE, FLAG_REQ_ONE, ids=[2])
+        self.assertEqual(one[self.dirty(3)],
+                         self.expected(3, 0, self.SIZE)[:1])
+        for ids in [], [0], [4], [1, 1], [1, 2, 3, 1], range(1, 1000):
+            self.assertEqual(client.block_status(0, self.SIZE, ids=ids), EINVAL)
+        for length in 0, self.SIZE + 1, (1 << 64) - 1:
+            self.assertEqual(client.block_status(0, length, ids=[1]), EINVAL)
+        self.assertEqual(client.block_status(0, self.SIZE), full)
+
+    def test_the_payload_is_for_those_with_contexts(self):
+        client = self.client().enter("disk")
+        self.assertFalse(client.flags & FLAG_BLOCK_STATUS_PAYLOAD)
+        self.assertEqual(client.block_status(0, 512, ids=[1]), EINVAL)
 
 
 if __name__ == "__main__":
