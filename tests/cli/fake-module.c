@@ -121,7 +121,8 @@ static int filter_control(struct blkfilter_ctl* ctl) {
 
 static int wait_event(struct blksnap_snapshot_event* event) {
   static int events;
-  if (called("wait_event", id_seen(&event->id))) {
+  const char* slice = event->timeout_ms == 1000 ? "a second" : "";
+  if (called("wait_event", *slice ? slice : id_seen(&event->id))) {
     // Do not spin where a timeout is asked for.
     if (errno == ENOENT) usleep(event->timeout_ms * 1000);
     return -1;
