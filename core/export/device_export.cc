@@ -112,6 +112,16 @@ Result<void> DeviceExport::read(std::uint64_t offset,
   return device_->image->read(offset, buffer);
 }
 
+bool DeviceExport::read_now(std::uint64_t offset,
+                            std::span<std::byte> buffer) const {
+  return device_->image->read_now(offset, buffer);
+}
+
+Export::Place DeviceExport::cached(ByteRange range) const {
+  const auto [fd, offset] = device_->image->cached(range);
+  return {fd, offset};
+}
+
 Result<void> DeviceExport::cache(ByteRange range) const {
   return device_->image->cache(range);
 }

@@ -60,6 +60,9 @@ class DeviceExport : public Export {
 
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  bool read_now(std::uint64_t offset,
+                std::span<std::byte> buffer) const override;
+  Place cached(ByteRange range) const override;
   Result<void> cache(ByteRange range) const override;
   Result<void> write(std::uint64_t offset, std::span<const std::byte> data,
                      bool fua) override;

@@ -88,6 +88,19 @@ class Export {
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
 
+  // Ways for a front end to serve a read at once, without a thread that may
+  // block. Fills `buffer`, or says false: then read() is to be asked.
+  virtual bool read_now(std::uint64_t offset,
+                        std::span<std::byte> buffer) const = 0;
+  // Where the range can be sent from with sendfile(2), at the moment: a
+  // descriptor that the export owns, and the range's offset there; fd is -1
+  // where there is none.
+  struct Place {
+    int fd = -1;
+    std::uint64_t offset = 0;
+  };
+  virtual Place cached(ByteRange range) const = 0;
+
   // The range may be read soon: a hint, which may block while it is followed.
   virtual Result<void> cache(ByteRange range) const = 0;
 

@@ -14,7 +14,11 @@ namespace blksnap::exports {
 namespace {
 
 Result<std::unique_ptr<Catalogue>> open_file(const Settings& settings) {
-  auto file = io::open_file(settings.file, {.writable = settings.read_write});
+  // A device is likely to be larger than the page cache.
+  std::error_code ignored;
+  const bool is_device = std::filesystem::is_block_file(settings.file, ignored);
+  auto file = io::open_file(settings.file, {.writable = settings.read_write,
+                                            .bypass_cache = is_device});
   if (!file) return file.error();
 
   Device device;

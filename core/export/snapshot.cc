@@ -68,7 +68,7 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
     return refuse(ENODEV, "the snapshot of " + filter->device() +
                               " has no image: is it taken?");
   }
-  auto file = io::open_file(info->image);
+  auto file = io::open_file(info->image, {.bypass_cache = true});
   if (!file) return file.error();
 
   Device device;

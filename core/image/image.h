@@ -38,6 +38,19 @@ class Image {
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
 
+  // As in io::File: a read that takes no waiting, or none.
+  virtual bool read_now(std::uint64_t, std::span<std::byte>) const {
+    return false;
+  }
+
+  // Where the range can be sent from with sendfile(2), now: a descriptor that
+  // the image owns, and the range's offset there. -1: nowhere.
+  struct Place {
+    int fd = -1;
+    std::uint64_t offset = 0;
+  };
+  virtual Place cached(ByteRange) const { return {}; }
+
   // As in io::File.
   virtual Result<void> cache(ByteRange) const { return {}; }
 

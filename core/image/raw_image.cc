@@ -17,6 +17,14 @@ class RawImage : public Image {
                     std::span<std::byte> buffer) const override {
     return file_->read(offset, buffer);
   }
+  bool read_now(std::uint64_t offset,
+                std::span<std::byte> buffer) const override {
+    return file_->read_now(offset, buffer);
+  }
+  Place cached(ByteRange range) const override {
+    if (!file_->cached(range)) return {};
+    return {file_->native_fd(), range.offset};
+  }
   Result<void> cache(ByteRange range) const override {
     return file_->cache(range);
   }

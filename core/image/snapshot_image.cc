@@ -24,6 +24,10 @@ class SnapshotImage : public Image {
     return got;
   }
 
+  bool read_now(std::uint64_t offset,
+                std::span<std::byte> buffer) const override {
+    return device_->read_now(offset, buffer);
+  }
   Result<void> cache(ByteRange range) const override {
     return device_->cache(range);
   }

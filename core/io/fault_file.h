@@ -37,6 +37,10 @@ class FaultFile : public File {
   int native_fd() const override { return -1; }
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  bool read_now(std::uint64_t, std::span<std::byte>) const override {
+    return false;
+  }
+  bool cached(ByteRange) const override { return false; }
   Result<void> cache(ByteRange) const override { return {}; }
   Result<void> write(std::uint64_t offset,
                      std::span<const std::byte> data) override;

@@ -6,10 +6,15 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/fd.h"
@@ -17,8 +22,17 @@
 namespace blksnap::io {
 namespace {
 
-constexpr std::uint32_t kDirectAlignment = 4096;
 constexpr std::size_t kZeroPiece = 1024 * 1024;
+// From this size on a read can go past the page cache: the sizes of those who
+// copy devices, above what file systems and guests read at random.
+constexpr std::size_t kLarge = 64 * 1024;
+// What an address has to be a multiple of there: enough for every driver.
+constexpr std::size_t kDirectAddress = 4096;
+// Where a caller's is not: bytes read at a time, to be copied.
+constexpr std::size_t kBouncePiece = 1024 * 1024;
+// Where the kernel does not tell which pages are in memory: one look at a page
+// per so many bytes.
+constexpr std::uint64_t kSample = 64 * 1024;
 // Nobody gets a whole device read with one small request.
 constexpr std::uint64_t kCacheAhead = 32 * 1024 * 1024;
 
@@ -29,12 +43,25 @@ bool unsupported(int code) {
          code == EINVAL;
 }
 
+// cachestat(2), which glibc and the headers of Debian 12 do not know yet:
+// include/uapi/linux/mman.h and the system call tables of Linux 6.5.
+constexpr long kCacheStat = 451;
+struct CacheStatRange {
+  std::uint64_t offset;
+  std::uint64_t length;
+};
+struct CacheStat {
+  std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
 class PosixFile : public File {
  public:
-  PosixFile(std::string path, UniqueFd fd, std::uint64_t size, bool device,
-            std::uint32_t block_size)
+  // `direct`: the same with O_DIRECT, or none.
+  PosixFile(std::string path, UniqueFd fd, UniqueFd direct, std::uint64_t size,
+            bool device, std::uint32_t block_size)
       : File(std::move(path)),
         fd_(std::move(fd)),
+        direct_(std::move(direct)),
         size_(size),
         device_(device),
         block_size_(block_size) {}
@@ -45,6 +72,9 @@ class PosixFile : public File {
 
   Result<void> read(std::uint64_t offset,
                     std::span<std::byte> buffer) const override;
+  bool read_now(std::uint64_t offset,
+                std::span<std::byte> buffer) const override;
+  bool cached(ByteRange range) const override;
   Result<void> cache(ByteRange range) const override;
   Result<void> write(std::uint64_t offset,
                      std::span<const std::byte> data) override;
@@ -59,23 +89,58 @@ class PosixFile : public File {
     return std::string(what) + " " + path() + " at " + std::to_string(offset) +
            "+" + std::to_string(length);
   }
+  // What offsets and sizes have to be multiples of to go past the cache. No
+  // file system asks for more.
+  std::uint32_t direct_unit() const { return device_ ? block_size_ : 4096; }
+  bool goes_direct(std::uint64_t offset, std::size_t size) const;
+  Result<void> read_from(int fd, std::uint64_t offset,
+                         std::span<std::byte> buffer) const;
   // 0 or errno.
   int allocate(int mode, ByteRange range) const;
   Result<void> write_zeroes(ByteRange range);
 
   const UniqueFd fd_;
+  const UniqueFd direct_;
   const std::uint64_t size_;
   const bool device_;
   const std::uint32_t block_size_;
 };
 
+bool PosixFile::goes_direct(std::uint64_t offset, std::size_t size) const {
+  return direct_ && size >= kLarge && ((offset | size) % direct_unit()) == 0;
+}
+
 Result<void> PosixFile::read(std::uint64_t offset,
                              std::span<std::byte> buffer) const {
+  if (!goes_direct(offset, buffer.size()))
+    return read_from(fd_.get(), offset, buffer);
+  if (reinterpret_cast<std::uintptr_t>(buffer.data()) % kDirectAddress == 0)
+    return read_from(direct_.get(), offset, buffer);
+  const std::size_t size = std::min(buffer.size(), kBouncePiece);
+  const std::unique_ptr<std::byte, decltype(&std::free)> bounce(
+      static_cast<std::byte*>(std::aligned_alloc(
+          kDirectAddress,
+          (size + kDirectAddress - 1) / kDirectAddress * kDirectAddress)),
+      &std::free);
+  if (!bounce) return fail(ENOMEM, at("read", offset, buffer.size()));
+  while (!buffer.empty()) {
+    const std::size_t piece = std::min(buffer.size(), size);
+    if (auto got = read_from(direct_.get(), offset, {bounce.get(), piece});
+        !got)
+      return got;
+    std::memcpy(buffer.data(), bounce.get(), piece);
+    buffer = buffer.subspan(piece);
+    offset += piece;
+  }
+  return {};
+}
+
+Result<void> PosixFile::read_from(int fd, std::uint64_t offset,
+                                  std::span<std::byte> buffer) const {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t got =
-        ::pread(fd_.get(), buffer.data() + done, buffer.size() - done,
-                static_cast<off_t>(offset + done));
+    const ssize_t got = ::pread(fd, buffer.data() + done, buffer.size() - done,
+                                static_cast<off_t>(offset + done));
     if (got < 0) {
       if (errno == EINTR) continue;
       return fail(errno, at("read", offset + done, buffer.size() - done));
@@ -87,6 +152,32 @@ Result<void> PosixFile::read(std::uint64_t offset,
     done += static_cast<std::size_t>(got);
   }
   return {};
+}
+
+bool PosixFile::read_now(std::uint64_t offset,
+                         std::span<std::byte> buffer) const {
+  if (goes_direct(offset, buffer.size())) return false;
+  const iovec into{buffer.data(), buffer.size()};
+  const ssize_t got =
+      ::preadv2(fd_.get(), &into, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  return got >= 0 && static_cast<std::size_t>(got) == buffer.size();
+}
+
+bool PosixFile::cached(ByteRange range) const {
+  if (direct_ || range.empty() || range.end() > size_) return false;
+  const std::uint64_t page = static_cast<std::uint64_t>(::getpagesize());
+  const CacheStatRange asked{range.offset, range.length};
+  CacheStat told{};
+  if (::syscall(kCacheStat, fd_.get(), &asked, &told, 0) == 0) {
+    const std::uint64_t pages =
+        (range.end() - 1) / page - range.offset / page + 1;
+    return told.cached == pages;
+  }
+  // Before Linux 6.5, and for files of others since 6.13.
+  std::byte byte;
+  for (std::uint64_t at = range.offset; at < range.end(); at += kSample)
+    if (!read_now(at, {&byte, 1})) return false;
+  return read_now(range.end() - 1, {&byte, 1});
 }
 
 Result<void> PosixFile::cache(ByteRange range) const {
@@ -212,17 +303,19 @@ Result<std::unique_ptr<File>> open_file(const std::string& path,
   if (!device && !S_ISREG(info.st_mode)) {
     return refuse(EINVAL, path + " is neither a file nor a block device");
   }
-  UniqueFd fd(::open(path.c_str(), (options.writable ? O_RDWR : O_RDONLY) |
-                                       (options.direct ? O_DIRECT : 0) |
-                                       O_CLOEXEC));
+  UniqueFd fd(
+      ::open(path.c_str(), (options.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
   if (!fd) {
-    return fail(errno, "open " + path +
-                           (options.writable ? " for writing" : "") +
-                           (options.direct ? " past the page cache" : ""));
+    return fail(errno,
+                "open " + path + (options.writable ? " for writing" : ""));
   }
+  // Some file systems refuse: then everything goes through the cache.
+  UniqueFd direct;
+  if (options.bypass_cache)
+    direct = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
 
   std::uint64_t size = 0;
-  std::uint32_t block_size = options.direct ? kDirectAlignment : 1;
+  std::uint32_t block_size = 1;
   if (device) {
     int sector = 0;
     if (::ioctl(fd.get(), BLKGETSIZE64, &size) != 0 ||
@@ -234,8 +327,8 @@ Result<std::unique_ptr<File>> open_file(const std::string& path,
     if (::fstat(fd.get(), &info) != 0) return fail(errno, "stat " + path);
     size = static_cast<std::uint64_t>(info.st_size);
   }
-  return std::make_unique<PosixFile>(path, std::move(fd), size, device,
-                                     block_size);
+  return std::make_unique<PosixFile>(path, std::move(fd), std::move(direct),
+                                     size, device, block_size);
 }
 
 }  // namespace blksnap::io

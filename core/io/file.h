@@ -30,13 +30,23 @@ class File {
   // Bytes, when it was opened.
   virtual std::uint64_t size() const = 0;
 
-  // Bytes of which offsets and lengths should be multiples; with `direct` they
-  // must, and addresses too. A power of two; 1 for plain files.
+  // Bytes of which offsets and lengths should be multiples. A power of two; 1
+  // for plain files.
   virtual std::uint32_t block_size() const = 0;
 
   // Fills `buffer`, or fails: EIO "... end of file" where the file ends first.
   virtual Result<void> read(std::uint64_t offset,
                             std::span<std::byte> buffer) const = 0;
+
+  // Fills `buffer` if that takes no waiting for a disk. False where it would,
+  // or fails, or where nobody can tell: ask read() then.
+  virtual bool read_now(std::uint64_t offset,
+                        std::span<std::byte> buffer) const = 0;
+
+  // May the range be sent from native_fd(), with sendfile(2)? True where it is
+  // in the page cache, as far as the kernel tells; false where reads had better
+  // not go through the page cache.
+  virtual bool cached(ByteRange range) const = 0;
 
   // Starts to read the range, or its beginning, into the page cache. A hint:
   // it succeeds where there is nothing to be done.
@@ -76,9 +86,10 @@ class File {
 
 struct OpenOptions {
   bool writable = false;
-  // Past the page cache (O_DIRECT): offsets, lengths and addresses of buffers
-  // must be multiples of block_size().
-  bool direct = false;
+  // Read large pieces past the page cache (O_DIRECT), so that a whole device
+  // can be read and what others have in the cache stays. Small ones go through
+  // it: whoever reads them is likely to come back, or to read on.
+  bool bypass_cache = false;
 };
 
 // A plain file or a block device; EINVAL for anything else.

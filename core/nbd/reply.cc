@@ -74,6 +74,13 @@ void append_hole(Reply& reply, const Request& request, Headers headers,
   append(reply.head, wire::U32(static_cast<std::uint32_t>(end - begin)));
 }
 
+void append_data_header(Reply& reply, const Request& request, Headers headers,
+                        std::size_t begin, std::size_t end) {
+  append_chunk(reply.head, request, headers, NBD_REPLY_FLAG_DONE,
+               NBD_REPLY_TYPE_OFFSET_DATA, sizeof(wire::U64) + (end - begin));
+  append(reply.head, wire::U64(request.offset + begin));
+}
+
 }  // namespace
 
 Reply read_reply(const Request& request, Headers headers, Buffer data) {
@@ -88,16 +95,31 @@ Reply read_reply(const Request& request, Headers headers, Buffer data) {
     // Chunks may come in any order: what has the data ends the reply.
     append_hole(reply, request, headers, 0, begin, begin == end);
     append_hole(reply, request, headers, end, request.length, false);
-    if (begin != end || request.length == 0) {
-      append_chunk(reply.head, request, headers, NBD_REPLY_FLAG_DONE,
-                   NBD_REPLY_TYPE_OFFSET_DATA,
-                   sizeof(wire::U64) + (end - begin));
-      append(reply.head, wire::U64(request.offset + begin));
-    }
+    if (begin != end || request.length == 0)
+      append_data_header(reply, request, headers, begin, end);
   }
   reply.data = std::move(data);
   reply.body_offset = begin;
   reply.body_size = end - begin;
+  return reply;
+}
+
+Reply read_reply(const Request& request, Headers headers,
+                 exports::Export::Place file) {
+  Reply reply;
+  if (headers == Headers::kSimple) {
+    append_simple_reply(reply.head, request.cookie, 0);
+  } else {
+    append_data_header(reply, request, headers, 0, request.length);
+  }
+  reply.file = file;
+  reply.body_size = request.length;
+  return reply;
+}
+
+Reply hole_reply(const Request& request, Headers headers) {
+  Reply reply;
+  append_hole(reply, request, headers, 0, request.length, true);
   return reply;
 }
 

@@ -6,21 +6,25 @@
 #include <vector>
 
 #include "base/result.h"
+#include "export/export.h"
 #include "nbd/block_status.h"
 #include "nbd/buffer.h"
 #include "nbd/codec.h"
 
 namespace blksnap::nbd {
 
-// All of one reply: `head`, then the body, a part of `data`. Sent in one
-// gathering write, so that data goes from the buffer it was read into to the
-// socket.
+// All of one reply: `head`, then the body, which is a part of `data` or of a
+// file. So data goes from the buffer it was read into, or from the page cache,
+// to the socket.
 struct Reply {
   Bytes head;
   Buffer data;
-  std::size_t body_offset = 0;
+  exports::Export::Place file;  // fd -1: the body is in `data`
+  std::size_t body_offset = 0;  // in `data`
   std::size_t body_size = 0;
 
+  bool in_file() const { return file.fd >= 0; }
+  // Not in_file().
   std::span<const std::byte> body() const {
     return data.span().subspan(body_offset, body_size);
   }
@@ -35,6 +39,12 @@ Reply done_reply(const Request& request, Headers headers);
 // multiples of kHoleBytes: of dense data that costs a look at both ends.
 inline constexpr std::size_t kHoleBytes = 4096;
 Reply read_reply(const Request& request, Headers headers, Buffer data);
+
+// The same, with the data in a file, all in one piece.
+Reply read_reply(const Request& request, Headers headers,
+                 exports::Export::Place file);
+// All of it is a hole. Not simple.
+Reply hole_reply(const Request& request, Headers headers);
 
 // One chunk a context; the last one ends the reply. Never simple. Extents have
 // lengths below 2^32 unless headers are extended.

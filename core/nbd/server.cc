@@ -5,9 +5,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -15,7 +17,6 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <condition_variable>
 #include <map>
@@ -89,19 +90,42 @@ class Server::Impl {
       : catalogue_(std::move(catalogue)),
         options_(options),
         workers_(options.workers),
-        keep_running_(io_.get_executor()),
-        accepting_(asio::make_strand(io_)),
-        slot_free_(accepting_, asio::steady_timer::time_point::max()) {}
+        slot_free_(accepting_.io, asio::steady_timer::time_point::max()) {
+    for (unsigned i = 0; i < std::max(options.threads, 1u); ++i)
+      loops_.push_back(std::make_unique<Loop>());
+  }
 
   ~Impl() { stop(); }
 
   void add_listener(ListeningSocket listener);
   Result<void> serve(UniqueFd connected, std::string peer);
-  void start(unsigned threads);
+  void start();
   void stop();
 
  private:
   using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
+  // Runs on one thread: what belongs to it needs no lock.
+  struct Loop {
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> keep_running{
+        io.get_executor()};
+    std::thread thread;
+    void start() {
+      thread = std::thread([this] {
+        // For this thread alone: see Stream.
+        sigset_t pipe;
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+        io.run();
+      });
+    }
+    void stop() {
+      keep_running.reset();
+      io.stop();
+      if (thread.joinable()) thread.join();
+    }
+  };
   struct Listening {
     Listening(ListeningSocket from, Acceptor accept)
         : socket(std::move(from)), acceptor(std::move(accept)) {}
@@ -110,20 +134,20 @@ class Server::Impl {
   };
 
   asio::awaitable<void> accept_from(std::shared_ptr<Listening> listening);
-  void start_session(Session::Socket socket, const std::string& peer);
+  void start_session(UniqueFd connected, const std::string& peer);
+  Loop& next_loop();
   void session_ended(std::uint64_t id);
   std::vector<std::shared_ptr<Session>> sessions();
   bool wait_for_sessions();
 
   const std::shared_ptr<const exports::Catalogue> catalogue_;
   const ServerOptions options_;
-  asio::io_context io_;
-  asio::thread_pool workers_;  // destroyed before io_, which they post to
-  asio::executor_work_guard<asio::io_context::executor_type> keep_running_;
-  std::vector<std::thread> threads_;
+  Loop accepting_;
+  std::vector<std::unique_ptr<Loop>> loops_;  // of sessions
+  std::atomic<std::size_t> next_loop_ = 0;
+  asio::thread_pool workers_;  // destroyed before the loops, which they post to
 
-  // Belong to the strand accepting_.
-  asio::strand<asio::io_context::executor_type> accepting_;
+  // Belong to the loop accepting_.
   std::vector<std::shared_ptr<Listening>> listeners_;
   asio::steady_timer slot_free_;  // never expires; cancelled to wake
 
@@ -136,13 +160,13 @@ class Server::Impl {
 
 void Server::Impl::add_listener(ListeningSocket listener) {
   const int fd = ::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0);
-  Acceptor acceptor(accepting_);
+  Acceptor acceptor(accepting_.io);
   acceptor.assign(protocol_of(fd), fd);
   auto listening =
       std::make_shared<Listening>(std::move(listener), std::move(acceptor));
-  asio::post(accepting_, [this, listening] {
+  asio::post(accepting_.io, [this, listening] {
     listeners_.push_back(listening);
-    asio::co_spawn(accepting_, accept_from(listening), asio::detached);
+    asio::co_spawn(accepting_.io, accept_from(listening), asio::detached);
   });
 }
 
@@ -150,13 +174,11 @@ asio::awaitable<void> Server::Impl::accept_from(
     std::shared_ptr<Listening> listening) {
   Acceptor& acceptor = listening->acceptor;
   while (acceptor.is_open()) {
-    // Each session gets a strand of its own.
-    auto [ec, socket] = co_await acceptor.async_accept(
-        asio::any_io_executor(asio::make_strand(io_)), kResult);
+    auto [ec, socket] = co_await acceptor.async_accept(kResult);
     if (ec == asio::error::operation_aborted) break;
     if (ec) {
       logger().warn("accept on {}: {}", listening->socket.uri(), ec.message());
-      asio::steady_timer pause(accepting_, kAcceptPause);
+      asio::steady_timer pause(accepting_.io, kAcceptPause);
       co_await pause.async_wait(kResult);
       continue;
     }
@@ -166,9 +188,9 @@ asio::awaitable<void> Server::Impl::accept_from(
                     options_.max_connections);
       co_await slot_free_.async_wait(kResult);
     }
-    const int fd = socket.native_handle();
-    tune(fd);
-    start_session(std::move(socket), name_of_peer(fd));
+    UniqueFd connected(socket.release());
+    tune(connected.get());
+    start_session(std::move(connected), name_of_peer(connected.get()));
   }
 }
 
@@ -176,28 +198,28 @@ Result<void> Server::Impl::serve(UniqueFd connected, std::string peer) {
   if (socket_option(connected.get(), SO_TYPE) != SOCK_STREAM)
     return refuse(EINVAL, peer + ": not a stream socket");
   tune(connected.get());
-  Session::Socket socket{asio::any_io_executor(asio::make_strand(io_))};
-  boost::system::error_code ec;
-  socket.assign(protocol_of(connected.get()), connected.get(), ec);
-  if (ec) return refuse(ec.value(), peer + ": " + ec.message());
-  connected.release();
-  start_session(std::move(socket), peer);
+  start_session(std::move(connected), std::move(peer));
   return {};
 }
 
-void Server::Impl::start_session(Session::Socket socket,
-                                 const std::string& peer) {
-  std::shared_ptr<Session> session;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    const std::uint64_t id = ++last_id_;
-    session = std::make_shared<Session>(
-        std::move(socket), *catalogue_, workers_, options_,
-        "client " + std::to_string(id) + " (" + peer + ")",
-        [this, id] { session_ended(id); });
-    sessions_.emplace(id, session);
-  }
+Server::Impl::Loop& Server::Impl::next_loop() {
+  return *loops_[next_loop_++ % loops_.size()];
+}
+
+void Server::Impl::start_session(UniqueFd connected, const std::string& peer) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return;
+  Stream::Socket socket(next_loop().io);
+  boost::system::error_code ec;
+  socket.assign(protocol_of(connected.get()), connected.get(), ec);
+  if (ec) return logger().warn("{}: {}", peer, ec.message());
+  connected.release();
+  const std::uint64_t id = ++last_id_;
+  const auto session = std::make_shared<Session>(
+      std::move(socket), *catalogue_, workers_, options_,
+      "client " + std::to_string(id) + " (" + peer + ")",
+      [this, id] { session_ended(id); });
+  sessions_.emplace(id, session);
   session->start();
 }
 
@@ -207,7 +229,7 @@ void Server::Impl::session_ended(std::uint64_t id) {
     sessions_.erase(id);
     if (sessions_.empty()) all_ended_.notify_all();
   }
-  asio::post(accepting_, [this] { slot_free_.cancel(); });
+  asio::post(accepting_.io, [this] { slot_free_.cancel(); });
 }
 
 std::vector<std::shared_ptr<Session>> Server::Impl::sessions() {
@@ -218,9 +240,9 @@ std::vector<std::shared_ptr<Session>> Server::Impl::sessions() {
   return result;
 }
 
-void Server::Impl::start(unsigned threads) {
-  for (unsigned i = 0; i < std::max(threads, 1u); ++i)
-    threads_.emplace_back([this] { io_.run(); });
+void Server::Impl::start() {
+  for (const auto& loop : loops_) loop->start();
+  accepting_.start();
 }
 
 bool Server::Impl::wait_for_sessions() {
@@ -234,8 +256,8 @@ void Server::Impl::stop() {
     const std::lock_guard lock(mutex_);
     if (std::exchange(stopping_, true)) return;
   }
-  if (!threads_.empty()) {
-    asio::post(accepting_, [this] {
+  if (accepting_.thread.joinable()) {
+    asio::post(accepting_.io, [this] {
       for (const auto& listening : listeners_) listening->acceptor.close();
       listeners_.clear();
       slot_free_.cancel();
@@ -247,11 +269,10 @@ void Server::Impl::stop() {
       for (const auto& session : sessions()) session->abort();
     }
   }
-  // Workers post to io_, so they end first.
+  // Workers post to the loops, so they end first.
   workers_.join();
-  keep_running_.reset();
-  io_.stop();
-  for (std::thread& thread : threads_) thread.join();
+  accepting_.stop();
+  for (const auto& loop : loops_) loop->stop();
 }
 
 Server::Server(std::shared_ptr<const exports::Catalogue> catalogue,
@@ -265,8 +286,8 @@ void Server::add_listener(ListeningSocket listener) {
 Result<void> Server::serve(UniqueFd connected, std::string peer) {
   return impl_->serve(std::move(connected), std::move(peer));
 }
-void Server::start(unsigned threads) {
-  impl_->start(threads);
+void Server::start() {
+  impl_->start();
 }
 void Server::stop() {
   impl_->stop();

@@ -22,6 +22,8 @@ struct ServerOptions {
   // data. A single request may always go ahead.
   std::size_t requests_in_flight = 128;
   std::size_t bytes_in_flight = std::size_t{64} << 20;
+  // Threads that talk to clients; a connection belongs to one of them.
+  unsigned threads = 2;
   // Threads that call exports. Shared by all connections: as many calls may
   // block at the same time before the next one waits.
   std::size_t workers = 32;
@@ -30,8 +32,8 @@ struct ServerOptions {
 };
 
 // The NBD server of a process: listeners, sessions, threads. Has no globals
-// and touches no signals (socket writes do not raise SIGPIPE), so that it can
-// live in a process of others, nbdkit's for example; several may exist.
+// and touches no signals (its threads alone have SIGPIPE blocked), so that it
+// can live in a process of others, nbdkit's for example; several may exist.
 //
 // Threads do not survive fork(): construct it in the process that is to
 // serve. (A ListeningSocket may be made before.)
@@ -52,8 +54,8 @@ class Server {
   // stop(); served once start() was called.
   Result<void> serve(UniqueFd connected, std::string peer);
 
-  // Starts so many threads for sockets, besides the workers. Once.
-  void start(unsigned threads = 2);
+  // Starts the threads. Once.
+  void start();
 
   // Closes the listeners and, after the requests in flight are answered, the
   // connections; those whose client does not take its replies within

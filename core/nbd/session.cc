@@ -2,13 +2,12 @@
 #include "nbd/session.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/read.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <cstring>
 #include <exception>
 #include <utility>
@@ -24,20 +23,21 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
-
 // Read ahead of what is asked for: some hundred requests' headers.
 constexpr std::size_t kInputSize = 4096;
-// Replies that one write gathers at most; two buffers each, and Asio hands 64
-// to the kernel at a time.
-constexpr std::size_t kBatch = 16;
+// A read of what is in memory is copied up to here, and above that sent from
+// the page cache: a page's worth of bookkeeping there costs more than copying
+// little.
+constexpr std::size_t kCopied = 32 * 1024;
+// Requests after which other connections of the thread have their turn.
+constexpr unsigned kTurn = 64;
 
 }  // namespace
 
-Session::Session(Socket socket, const exports::Catalogue& catalogue,
+Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
                  asio::thread_pool& workers, const ServerOptions& options,
                  std::string peer, std::function<void()> ended)
-    : socket_(std::move(socket)),
+    : stream_(std::move(socket)),
       catalogue_(catalogue),
       workers_(workers),
       options_(options),
@@ -45,28 +45,24 @@ Session::Session(Socket socket, const exports::Catalogue& catalogue,
       ended_(std::move(ended)),
       input_(kInputSize),
       buffers_(options.bytes_in_flight / 2),
-      settled_(socket_.get_executor(), asio::steady_timer::time_point::max()) {
-  batch_.reserve(kBatch);
-  gather_.reserve(2 * kBatch);
-}
+      settled_(stream_.executor(), asio::steady_timer::time_point::max()) {}
 
 void Session::start() {
   asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this()] { return self->run(); }, asio::detached);
+      stream_.executor(), [self = shared_from_this()] { return self->run(); },
+      asio::detached);
 }
 
 void Session::stop() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(stream_.executor(), [self = shared_from_this()] {
     self->stopping_ = true;
     if (!self->agreement_) return self->close();
-    boost::system::error_code ignored;
-    self->socket_.shutdown(Socket::shutdown_receive, ignored);
+    self->stream_.shutdown_read();
   });
 }
 
 void Session::abort() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(stream_.executor(), [self = shared_from_this()] {
     self->broken_ = true;
     self->close();
   });
@@ -88,8 +84,7 @@ asio::awaitable<void> Session::run() {
 }
 
 asio::awaitable<bool> Session::handshake() {
-  asio::steady_timer deadline(socket_.get_executor(),
-                              options_.handshake_timeout);
+  asio::steady_timer deadline(stream_.executor(), options_.handshake_timeout);
   deadline.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
     if (ec || !self || self->agreement_) return;
@@ -100,12 +95,8 @@ asio::awaitable<bool> Session::handshake() {
   Handshake machine(catalogue_);
   Bytes in, out = Handshake::greeting();
   for (;;) {
-    if (!out.empty()) {
-      const auto [ec, sent] =
-          co_await asio::async_write(socket_, asio::buffer(out), kResult);
-      // A client may close right after NBD_OPT_ABORT.
-      if (ec) co_return false;
-    }
+    // A client may close right after NBD_OPT_ABORT.
+    if (!co_await write_all(out)) co_return false;
     if (machine.state() != Handshake::State::kNegotiating) break;
     in.resize(machine.wanted());
     if (!co_await read_exactly(in)) co_return false;
@@ -127,13 +118,19 @@ asio::awaitable<bool> Session::handshake() {
                 agreement_->served->name(),
                 name_of_headers(agreement_->headers),
                 agreement_->contexts.size());
+  allocation_ = agreement_->served->find_context("base:allocation");
   co_return true;
 }
 
 asio::awaitable<void> Session::serve_requests() {
   std::array<std::byte, kMaxRequestSize> bytes;
   const auto header = std::span(bytes).first(request_size(agreement_->headers));
-  while (!stopping_ && !broken_) {
+  for (unsigned done = 1; !stopping_ && !broken_; ++done) {
+    // Whoever sends faster than we serve may not keep the thread to himself.
+    if (done % kTurn == 0) {
+      flush();
+      co_await asio::post(stream_.executor(), asio::use_awaitable);
+    }
     if (!co_await read_exactly(header)) co_return;
     const auto request = decode_request(header, agreement_->headers);
     if (!request) {
@@ -174,8 +171,16 @@ asio::awaitable<bool> Session::take(Request request) {
     if (!co_await skip(payload)) co_return false;
     logger().debug("{}: {}", peer_, allowed.error().message);
     ++requests_in_flight_;
-    answer(error_reply(request, agreement_->headers, allowed.error()), 0);
+    outbox_.push(error_reply(request, agreement_->headers, allowed.error()), 0);
     co_return true;
+  }
+  if (request.type == NBD_CMD_READ) {
+    if (auto reply = read_now(request)) {
+      ++requests_in_flight_;
+      bytes_in_flight_ += cost;
+      outbox_.push(std::move(*reply), cost);
+      co_return true;
+    }
   }
   Buffer buffer;
   if (request.type == NBD_CMD_READ || payload != 0)
@@ -204,13 +209,47 @@ std::size_t Session::cost_of(const Request& request) const {
   return std::min(cost, options_.bytes_in_flight);
 }
 
+// A reply to a read that takes no waiting.
+std::optional<Reply> Session::read_now(const Request& request) {
+  if (request.length > kCopied) return send_from_memory(request);
+  Buffer buffer = buffers_.take(request.length);
+  if (!agreement_->served->read_now(request.offset, buffer.span())) {
+    buffers_.put(std::move(buffer));
+    return std::nullopt;
+  }
+  return read_reply(request, agreement_->headers, std::move(buffer));
+}
+
+std::optional<Reply> Session::send_from_memory(const Request& request) {
+  const ByteRange range{request.offset, request.length};
+  const auto place = agreement_->served->cached(range);
+  if (place.fd < 0) return std::nullopt;
+  // Nobody looks at the data: whether it is a hole the file system knows.
+  const bool chunks = agreement_->headers != Headers::kSimple &&
+                      !(request.flags & NBD_CMD_FLAG_DF);
+  const bool known =
+      range.offset >= known_data_.offset && range.end() <= known_data_.end();
+  if (chunks && !known && allocation_) {
+    const std::uint64_t size = agreement_->served->size();
+    ExtentBuilder run({range.offset, size - range.offset}, 1);
+    if (!allocation_->extents(run) || run.extents().empty())
+      return std::nullopt;  // let read() find out what is wrong
+    if (!(run.extents()[0].flags & exports::kStateZero)) {
+      known_data_ = {range.offset, run.covered_end() - range.offset};
+    } else if (run.covered_end() >= range.end()) {
+      return hole_reply(request, agreement_->headers);
+    }
+  }
+  return read_reply(request, agreement_->headers, place);
+}
+
 void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
   asio::post(workers_, [self = shared_from_this(), agreement = agreement_,
                         request, cost, buffer = std::move(buffer)]() mutable {
     Reply reply = execute(request, *agreement, std::move(buffer));
     Session& session = *self;
     asio::post(
-        session.socket_.get_executor(),
+        session.stream_.executor(),
         [self = std::move(self), cost, reply = std::move(reply)]() mutable {
           self->answer(std::move(reply), cost);
         });
@@ -218,53 +257,55 @@ void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
 }
 
 void Session::answer(Reply reply, std::size_t cost) {
-  queue_.push_back({std::move(reply), cost});
-  if (sending_) return;
+  outbox_.push(std::move(reply), cost);
+  flush();
+}
+
+// Sends what waits, as far as it goes, and sees to it that the rest follows.
+void Session::flush() {
+  if (sending_ || outbox_.empty() || send_some()) return;
   sending_ = true;
   asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this()] { return self->send_queue(); },
+      stream_.executor(),
+      [self = shared_from_this()] { return self->send_rest(); },
       asio::detached);
 }
 
-asio::awaitable<void> Session::send_queue() {
+asio::awaitable<void> Session::send_rest() {
   const auto self = shared_from_this();
-  while (!queue_.empty()) {
-    while (!queue_.empty() && batch_.size() < kBatch) {
-      const Reply& reply = batch_.emplace_back(std::move(queue_.front())).reply;
-      queue_.pop_front();
-      gather_.push_back(asio::buffer(reply.head));
-      if (const auto body = reply.body(); !body.empty())
-        gather_.push_back(asio::buffer(body.data(), body.size()));
-    }
-    if (!broken_) {
-      const auto [ec, sent] =
-          co_await asio::async_write(socket_, std::span(gather_), kResult);
-      if (ec) {
-        logger().debug("{}: closed: {}", peer_, ec.message());
-        broken_ = true;
-        close();
-      }
-    }
-    settle();
-  }
+  do co_await stream_.writable();
+  while (!send_some());
   sending_ = false;
 }
 
-// The batch has been sent, or never will be.
-void Session::settle() {
-  for (Outgoing& sent : batch_) {
-    --requests_in_flight_;
-    bytes_in_flight_ -= sent.cost;
-    buffers_.put(std::move(sent.reply.data));
+// True: nothing is left to be sent.
+bool Session::send_some() {
+  Outbox::Settled settled;
+  Stream::Outcome sent;
+  if (!broken_) sent = outbox_.send(stream_, settled);
+  if (sent.state == Stream::State::kBroken) {
+    logger().debug("{}: closed: {}", peer_, std::strerror(sent.error));
+    broken_ = true;
+    close();
   }
-  batch_.clear();
-  gather_.clear();
+  if (broken_) outbox_.clear(settled);
+  settle(settled);
+  return outbox_.empty();
+}
+
+// So much has been sent, or never will be.
+void Session::settle(const Outbox::Settled& settled) {
+  if (settled.replies == 0) return;
+  requests_in_flight_ -= settled.replies;
+  bytes_in_flight_ -= settled.cost;
   settled_.cancel();
 }
 
 asio::awaitable<void> Session::reply_sent() {
-  co_await settled_.async_wait(kResult);
+  const std::size_t before = requests_in_flight_;
+  flush();
+  if (requests_in_flight_ == before)
+    co_await settled_.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 asio::awaitable<bool> Session::read_exactly(std::span<std::byte> out) {
@@ -277,20 +318,30 @@ asio::awaitable<bool> Session::read_exactly(std::span<std::byte> out) {
       continue;
     }
     const bool large = out.size() >= input_.size();
-    const auto into = large ? out : std::span<std::byte>(input_);
-    const auto [ec, n] = co_await socket_.async_read_some(
-        asio::buffer(into.data(), into.size()), kResult);
-    if (ec) {
-      if (ec != asio::error::eof)
-        logger().debug("{}: closed: {}", peer_, ec.message());
-      co_return false;
-    }
+    flush();
+    const auto got = co_await stream_.read(large ? out : std::span(input_));
+    if (got.state == Stream::State::kBroken)
+      logger().debug("{}: closed: {}", peer_, std::strerror(got.error));
+    if (got.state != Stream::State::kDone) co_return false;
     if (large) {
-      out = out.subspan(n);
+      out = out.subspan(got.bytes);
     } else {
       input_begin_ = 0;
-      input_end_ = n;
+      input_end_ = got.bytes;
     }
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> Session::write_all(const Bytes& bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const iovec piece{const_cast<std::byte*>(bytes.data()) + done,
+                      bytes.size() - done};
+    const auto sent = stream_.write({&piece, 1}, false);
+    if (sent.state == Stream::State::kBroken) co_return false;
+    if (sent.state == Stream::State::kWait) co_await stream_.writable();
+    done += sent.bytes;
   }
   co_return true;
 }
@@ -306,9 +357,7 @@ asio::awaitable<bool> Session::skip(std::size_t bytes) {
 }
 
 void Session::close() {
-  boost::system::error_code ignored;
-  socket_.shutdown(Socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  stream_.close();
 }
 
 }  // namespace blksnap::nbd

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,32 +15,34 @@
 #include "export/catalogue.h"
 #include "nbd/agreement.h"
 #include "nbd/execute.h"
+#include "nbd/outbox.h"
 #include "nbd/server.h"
+#include "nbd/stream.h"
 
 namespace blksnap::nbd {
 
 // One connection, from greeting to close.
 //
-// One coroutine reads: the handshake, then request after request. A valid
-// request goes to a worker thread, which may block; its reply comes back to a
-// queue that a second, short-lived coroutine sends off. So requests are read
-// and done while replies wait, replies go out in the order in which they are
-// done, and each is whole. The reader stops while too much is in flight, and
-// the socket's own flow control then stops the client.
+// One coroutine reads: the handshake, then request after request. A read of
+// what is in memory is answered on the spot. Any other valid request goes to a
+// worker thread, which may block. Replies wait in an outbox, which is sent when
+// there is nothing more to read; a second, short-lived coroutine goes on where
+// the socket has no room. So requests are read and done while replies wait,
+// replies go out in the order in which they are done, and each is whole. The
+// reader stops while too much is in flight, and the socket's own flow control
+// then stops the client.
 //
-// Threads: all members belong to the strand that the socket's executor is.
-// Workers see the agreement, which is immutable, and what they are handed.
-// Whoever has work pending holds a shared_ptr to the session; the last one
-// destroys it.
+// Threads: all members belong to the one thread that runs the socket's
+// executor. Workers see the agreement, which is immutable, and what they are
+// handed. Whoever has work pending holds a shared_ptr to the session; the last
+// one destroys it.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  using Socket = boost::asio::generic::stream_protocol::socket;
-
-  // `socket`'s executor is a strand of its own. `peer` says in log lines who
-  // it is. `ended` is called on the strand when no request is in flight any
-  // more and the socket is closed. The catalogue and the workers outlive the
+  // `socket`'s executor is run by one thread. `peer` says in log lines who it
+  // is. `ended` is called on that thread when no request is in flight any more
+  // and the socket is closed. The catalogue and the workers outlive the
   // session.
-  Session(Socket socket, const exports::Catalogue& catalogue,
+  Session(Stream::Socket socket, const exports::Catalogue& catalogue,
           boost::asio::thread_pool& workers, const ServerOptions& options,
           std::string peer, std::function<void()> ended);
 
@@ -60,30 +60,30 @@ class Session : public std::enable_shared_from_this<Session> {
   template <class T = void>
   using Awaitable = boost::asio::awaitable<T>;
 
-  struct Outgoing {
-    Reply reply;
-    std::size_t cost = 0;  // bytes in flight that sending it gives back
-  };
-
   Awaitable<> run();
   Awaitable<bool> handshake();
   Awaitable<> serve_requests();
   Awaitable<bool> take(Request request);
-  Awaitable<> send_queue();
+  Awaitable<> send_rest();
 
-  // False: end of stream or a socket error; nothing more can be read.
+  // False: end of stream or a socket error; nothing more can be read or sent.
   Awaitable<bool> read_exactly(std::span<std::byte> out);
+  Awaitable<bool> write_all(const Bytes& bytes);
   Awaitable<bool> skip(std::size_t bytes);
   // Returns when a reply has been sent, or may have been.
   Awaitable<> reply_sent();
 
   std::size_t cost_of(const Request& request) const;
+  std::optional<Reply> read_now(const Request& request);
+  std::optional<Reply> send_from_memory(const Request& request);
   void submit(const Request& request, Buffer buffer, std::size_t cost);
   void answer(Reply reply, std::size_t cost);
-  void settle();
+  void flush();
+  bool send_some();
+  void settle(const Outbox::Settled& settled);
   void close();
 
-  Socket socket_;
+  Stream stream_;
   const exports::Catalogue& catalogue_;
   boost::asio::thread_pool& workers_;
   const ServerOptions& options_;
@@ -99,13 +99,16 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
 
+  // Where the last look at the allocation found data, so that a run of reads
+  // in it takes one look. Stale is harmless: data is sent as it is.
+  std::shared_ptr<const exports::Context> allocation_;  // may be null
+  ByteRange known_data_;
+
   std::size_t requests_in_flight_ = 0;
   std::size_t bytes_in_flight_ = 0;
   BufferPool buffers_;
-  std::deque<Outgoing> queue_;
-  bool sending_ = false;                           // a send_queue() is running
-  std::vector<Outgoing> batch_;                    // what it is sending
-  std::vector<boost::asio::const_buffer> gather_;  // the bytes of batch_
+  Outbox outbox_{buffers_};
+  bool sending_ = false;  // a send_rest() waits for room
   // Never expires: cancelling it wakes the reader, the only one to wait.
   boost::asio::steady_timer settled_;
 };

@@ -26,6 +26,7 @@ prints 'Start snapshot watcher.' \
     'time=1700000000000000001 event=corrupted device=259:1 error_code=28' \
     'Snapshot watcher finished'
 
+: >out # or the output from above looks like that of this one
 FAKE_FAIL=wait_event=2 LD_PRELOAD=$FAKE_MODULE \
     "$BLKSNAP" snapshot_watcher -i "$uuid" >out &
 pid=$!

@@ -222,7 +222,7 @@ TEST_CASE("cache is passed on, with read-only exports too") {
   Setup old(Headers::kSimple);
   old.served->read_write = false;
   CHECK(old.run(request(NBD_CMD_CACHE)) == simple(0));
-  CHECK(old.served->cached == std::vector<ByteRange>{{1000, 600}});
+  CHECK(old.served->hints == std::vector<ByteRange>{{1000, 600}});
 }
 
 }  // namespace

@@ -77,9 +77,18 @@ class FakeExport : public exports::Export {
     std::memcpy(buffer.data(), bytes.data() + offset, buffer.size());
     return {};
   }
+  bool read_now(std::uint64_t offset,
+                std::span<std::byte> buffer) const override {
+    if (before_read) return false;
+    ++reads_now;
+    return read(offset, buffer).has_value();
+  }
+  Place cached(ByteRange range) const override {
+    return file >= 0 ? Place{file, range.offset} : Place{};
+  }
   Result<void> cache(ByteRange range) const override {
     const std::lock_guard lock(mutex_);
-    cached.push_back(range);
+    hints.push_back(range);
     return {};
   }
   Result<void> write(std::uint64_t offset, std::span<const std::byte> data,
@@ -117,9 +126,12 @@ class FakeExport : public exports::Export {
   std::vector<std::shared_ptr<const exports::Context>> listed, hidden;
   std::function<Result<void>(std::uint64_t offset)> before_read;
 
+  int file = -1;  // with the same bytes, to be sent from
+
   std::vector<std::byte> bytes;
+  mutable int reads_now = 0;
   std::vector<std::string> calls;  // of those that change something
-  mutable std::vector<ByteRange> cached;
+  mutable std::vector<ByteRange> hints;  // of cache()
 
  private:
   std::string name_;

@@ -77,7 +77,7 @@ struct Fixture {
   Server& server() {
     if (!server_) {
       server_ = std::make_unique<Server>(catalogue, options);
-      server_->start(2);
+      server_->start();
     }
     return *server_;
   }

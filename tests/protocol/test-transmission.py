@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Requests and replies, against the program itself."""
 
+import os
 import random
 import struct
+import subprocess
 import unittest
 
 from nbdwire import *
@@ -27,6 +29,40 @@ class Transmission(ServerTest):
         client = self.client().enter("disk")
         chunks = client.chunks(client.request(CMD_READ, 0, self.SIZE, FLAG_DF))
         self.assertEqual([kind for kind, _ in chunks], [CHUNK_DATA])
+
+    def test_holes_are_told_as_holes(self):
+        client = self.client().enter("disk")
+        for length in 512, 4096, 40_000, 1 << 20:
+            chunks = client.chunks(client.request(CMD_READ, 0, length))
+            self.assertEqual([kind for kind, _ in chunks], [CHUNK_HOLE])
+            self.assertEqual(chunks[0][1], struct.pack(">QI", 0, length))
+        # One that begins with a hole, and one that ends in it.
+        for offset in (1 << 20) - 50_000, (3 << 19) - 50_000:
+            self.assertEqual(client.read(offset, 100_000),
+                             self.content[offset:offset + 100_000])
+
+    def test_what_the_file_becomes_is_what_is_read(self):
+        client = self.client().enter("disk")
+        offset, length = 1 << 20, 1 << 18
+        self.assertEqual(client.read(offset, length),
+                         self.content[offset:offset + length])
+        with open(self.disk, "r+b") as disk:
+            for data in os.urandom(length), bytes(length), os.urandom(length):
+                disk.seek(offset)
+                disk.write(data)
+                disk.flush()
+                self.content[offset:offset + length] = data
+                self.assertEqual(client.read(offset, length), data)
+            # A hole comes to be, and is filled again.
+            subprocess.run(["fallocate", "-p", "-o", str(offset), "-l",
+                            str(length), self.disk], check=True)
+            self.assertEqual(client.read(offset, length), bytes(length))
+            data = os.urandom(length)
+            disk.seek(offset)
+            disk.write(data)
+            disk.flush()
+            self.content[offset:offset + length] = data
+            self.assertEqual(client.read(offset, length), data)
 
     def test_simple_replies(self):
         client = self.simple_client()

@@ -58,6 +58,86 @@ TEST_CASE("file: read, write, zero, trim") {
   CHECK(get(path).size() == 8192);
 }
 
+namespace {
+
+// Out of the page cache, once it is on disk. False: it stays there (tmpfs).
+bool evict(const io::File& file) {
+  const int fd = file.native_fd();
+  ::fsync(fd);
+  ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  return !file.cached({0, file.size()});
+}
+
+}  // namespace
+
+TEST_CASE("file: what is in memory can be had at once") {
+  const TempDir dir;
+  const std::string content =
+      std::string(3'000'000, 'x') + std::string(3'000'000, 'y');
+  put(dir / "disk", content);
+  const auto file = io::open_file(dir / "disk", {.writable = true});
+  REQUIRE(why(file) == "");
+  std::string text(content.size(), '\0');
+  const auto into = std::as_writable_bytes(std::span(text));
+
+  REQUIRE(why((*file)->read(0, into)) == "");
+  CHECK((*file)->cached({0, content.size()}));
+  CHECK((*file)->cached({2'999'999, 2}));
+  text.assign(content.size(), '\0');
+  CHECK((*file)->read_now(0, into));
+  CHECK(text == content);
+  // Not all of it, and nothing at all.
+  CHECK_FALSE((*file)->read_now(1, into));
+  CHECK_FALSE((*file)->cached({1, content.size()}));
+  CHECK_FALSE((*file)->cached({0, 0}));
+
+  if (!evict(**file)) return;
+  CHECK_FALSE((*file)->read_now(0, into));
+  REQUIRE(why((*file)->cache({0, content.size()})) == "");
+  REQUIRE(why((*file)->read(0, into)) == "");
+  CHECK((*file)->cached({0, content.size()}));
+}
+
+TEST_CASE("file: large reads past the page cache leave nothing in it") {
+  const TempDir dir;
+  constexpr std::size_t kSize = 3 << 20;
+  std::string content(kSize + 100, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i)
+    content[i] = static_cast<char>(i * 7 + i / 4096);
+  put(dir / "disk", content);
+  const auto file =
+      io::open_file(dir / "disk", {.writable = true, .bypass_cache = true});
+  const auto plain = io::open_file(dir / "disk");
+  REQUIRE(why(file) == "");
+  REQUIRE(why(plain) == "");
+  if (!evict(**plain)) return;
+
+  // A plain file has blocks of 1 byte as far as callers are concerned; only
+  // what the disk can do goes directly, and the rest is read all the same.
+  std::vector<std::byte> room(kSize + 8192);
+  const auto aligned = [&](std::size_t off) {
+    const auto at = reinterpret_cast<std::uintptr_t>(room.data());
+    return room.data() + (4096 - at % 4096) % 4096 + off;
+  };
+  for (const std::size_t address : {0, 8}) {
+    CAPTURE(address);
+    const std::span<std::byte> buffer(aligned(address), kSize - 4096);
+    REQUIRE(why((*file)->read(4096, buffer)) == "");
+    CHECK(std::memcmp(buffer.data(), content.data() + 4096, buffer.size()) ==
+          0);
+    CHECK_FALSE((*plain)->cached({4096, 4096}));
+    CHECK_FALSE((*file)->read_now(4096, buffer));
+    CHECK_FALSE((*file)->cached({4096, 4096}));
+  }
+  // Odd ones, and small ones, go through the cache.
+  CHECK(read_text(**file, 1, kSize) == content.substr(1, kSize));
+  CHECK(read_text(**file, 0, content.size()) == content);
+  CHECK(read_text(**file, 5, 7) == content.substr(5, 7));
+  std::string small(7, '\0');
+  CHECK((*file)->read_now(5, std::as_writable_bytes(std::span(small))));
+  CHECK(small == content.substr(5, 7));
+}
+
 // tmpfs punches holes, but cannot zero a range otherwise.
 TEST_CASE("file: zeroes are written where nothing else makes them") {
   const TempDir dir("/dev/shm");
@@ -142,21 +222,6 @@ TEST_CASE("file: runs of data and holes") {
           path + " is shorter than when it was opened");
     CHECK(code((*file)->run_at(0)) == EIO);
   }
-}
-
-TEST_CASE("file: past the page cache") {
-  const TempDir dir;
-  put(dir / "disk", std::string(8192, 'x'));
-  const auto file = io::open_file(dir / "disk", {.direct = true});
-  if (code(file) == EINVAL) {
-    MESSAGE("no O_DIRECT on this file system");
-    return;
-  }
-  REQUIRE(why(file) == "");
-  CHECK((*file)->block_size() == 4096);
-  alignas(4096) std::array<std::byte, 4096> buffer;
-  CHECK(why((*file)->read(4096, buffer)) == "");
-  CHECK(buffer[0] == std::byte{'x'});
 }
 
 TEST_CASE("replace_file: makes and replaces") {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/log.h"
@@ -25,7 +27,10 @@
 namespace blksnap::server {
 namespace {
 
-constexpr unsigned kSocketThreads = 2;
+// Sending is most of the work, and one client keeps one thread busy.
+unsigned socket_threads() {
+  return std::clamp(std::thread::hardware_concurrency(), 2u, 16u);
+}
 
 struct Options {
   std::string unix_path;
@@ -125,13 +130,13 @@ Result<void> serve(const Options& options) {
   const std::shared_ptr<const exports::Catalogue> catalogue =
       std::move(opened.value());
 
-  nbd::Server server(catalogue);
+  nbd::Server server(catalogue, {.threads = socket_threads()});
   std::vector<std::string> uris;
   for (auto& socket : *sockets) {
     uris.push_back(socket.uri());
     server.add_listener(std::move(socket));
   }
-  server.start(kSocketThreads);
+  server.start();
 
   Pidfile pidfile;
   if (!options.pidfile.empty()) {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "nbd/stream.h"
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+namespace blksnap::nbd {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// One sendfile(2) does not take longer than this many bytes do: other
+// connections of the thread have their turn in between.
+constexpr std::size_t kFilePiece = 4 * 1024 * 1024;
+
+constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
+
+Stream::Outcome failure() {
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+    return {Stream::State::kWait};
+  return {Stream::State::kBroken, 0, errno};
+}
+
+Stream::Outcome outcome(ssize_t moved) {
+  if (moved < 0) return failure();
+  return {Stream::State::kDone, static_cast<std::size_t>(moved)};
+}
+
+}  // namespace
+
+Stream::Stream(Socket socket)
+    : socket_(std::move(socket)), fd_(socket_.native_handle()) {
+  socket_.native_non_blocking(true);
+}
+
+asio::awaitable<Stream::Outcome> Stream::read(std::span<std::byte> into) {
+  const auto [error, bytes] = co_await socket_.async_read_some(
+      asio::buffer(into.data(), into.size()), kResult);
+  if (error == asio::error::eof) co_return Outcome{State::kEnd};
+  if (error) co_return Outcome{State::kBroken, 0, error.value()};
+  co_return Outcome{State::kDone, bytes};
+}
+
+Stream::Outcome Stream::write(std::span<const iovec> pieces, bool more) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());
+  message.msg_iovlen = std::min<std::size_t>(pieces.size(), IOV_MAX);
+  return outcome(::sendmsg(
+      fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0)));
+}
+
+Stream::Outcome Stream::send_file(int fd, std::uint64_t offset,
+                                  std::size_t size) {
+  off_t at = static_cast<off_t>(offset);
+  const Outcome sent =
+      outcome(::sendfile(fd_, fd, &at, std::min(size, kFilePiece)));
+  if (sent.state == State::kDone && sent.bytes == 0) return {State::kEnd};
+  return sent;
+}
+
+asio::awaitable<void> Stream::writable() {
+  co_await socket_.async_wait(Socket::wait_write, kResult);
+}
+
+void Stream::shutdown_read() {
+  boost::system::error_code ignored;
+  socket_.shutdown(Socket::shutdown_receive, ignored);
+}
+
+void Stream::close() {
+  boost::system::error_code ignored;
+  socket_.shutdown(Socket::shutdown_both, ignored);
+  socket_.close(ignored);
+  fd_ = -1;
+}
+
+}  // namespace blksnap::nbd
