@@ -124,6 +124,13 @@ void Handshake::take_header(std::span<const std::byte> in, Bytes& out) {
 }
 
 void Handshake::take_option(std::span<const std::byte> data, Bytes& out) {
+  if (security_ == Security::kTls && !encrypted_ &&
+      option_ != NBD_OPT_STARTTLS && option_ != NBD_OPT_ABORT) {
+    // No word about what there is, not even whether the option is known.
+    if (option_ == NBD_OPT_EXPORT_NAME)
+      return close("NBD_OPT_EXPORT_NAME without TLS");
+    return refuse(NBD_REP_ERR_TLS_REQD, "this server needs TLS", out);
+  }
   switch (option_) {
     case NBD_OPT_EXPORT_NAME:
       return export_name(data, out);
@@ -132,6 +139,8 @@ void Handshake::take_option(std::span<const std::byte> data, Bytes& out) {
       return close({});
     case NBD_OPT_LIST:
       return list(data, out);
+    case NBD_OPT_STARTTLS:
+      return start_tls(data, out);
     case NBD_OPT_INFO:
     case NBD_OPT_GO:
       return info_or_go(data, out);
@@ -239,6 +248,26 @@ void Handshake::info_or_go(std::span<const std::byte> data, Bytes& out) {
     agreement_.sizes_agreed = want_sizes;
     agree_on(name, std::move(found.value()));
   }
+}
+
+void Handshake::start_tls(std::span<const std::byte> data, Bytes& out) {
+  if (security_ == Security::kNone)
+    return refuse(NBD_REP_ERR_UNSUP, "this server has no TLS", out);
+  if (encrypted_)
+    return refuse(NBD_REP_ERR_INVALID, "TLS has been started already", out);
+  if (!data.empty())
+    return refuse(NBD_REP_ERR_INVALID, "NBD_OPT_STARTTLS takes no data", out);
+  append_option_reply(out, option_, NBD_REP_ACK);
+  state_ = State::kStartTls;
+}
+
+void Handshake::tls_started() {
+  assert(state_ == State::kStartTls);
+  encrypted_ = true;
+  agreement_ = {};
+  context_export_.clear();
+  state_ = State::kNegotiating;
+  next_option();
 }
 
 void Handshake::structured_reply(std::span<const std::byte> data, Bytes& out) {

@@ -8,8 +8,9 @@
 //   flags ---> option header ---> option data ---> (answer) --+-->
 //   kTransmission
 //                 ^    |  \                          |        +--> kClosed
-//                 |    |   `-> skip what is too long |
-//                 `----+--------------<--------------'
+//                 |    |   `-> skip what is too long |        +--> kStartTls
+//                 `----+--------------<--------------'                  |
+//                 ^-----------------------------------------------------'
 #pragma once
 
 #include <cstddef>
@@ -33,11 +34,18 @@ inline constexpr std::size_t kMaxOptionData = 64 * 1024;
 // block like that does.
 class Handshake {
  public:
-  enum class State { kNegotiating, kTransmission, kClosed };
+  // kStartTls: what was appended is the last that is sent in the clear; then
+  // comes TLS, and tls_started().
+  enum class State { kNegotiating, kStartTls, kTransmission, kClosed };
+
+  // The spec's modes of operation: NOTLS, and FORCEDTLS, where nothing is said
+  // or done in the clear but to start TLS.
+  enum class Security { kNone, kTls };
 
   // `catalogue` must outlive the handshake.
-  explicit Handshake(const exports::Catalogue& catalogue)
-      : catalogue_(catalogue) {}
+  explicit Handshake(const exports::Catalogue& catalogue,
+                     Security security = Security::kNone)
+      : catalogue_(catalogue), security_(security) {}
 
   static Bytes greeting();
 
@@ -50,6 +58,10 @@ class Handshake {
   void feed(std::span<const std::byte> in, Bytes& out);
 
   State state() const { return state_; }
+
+  // Only in kStartTls: back to kNegotiating. Nothing that was agreed on in the
+  // clear counts any more.
+  void tls_started();
 
   // Why the state is kClosed, for the log; empty where the client ended the
   // session in good order.
@@ -73,6 +85,7 @@ class Handshake {
   void export_name(std::span<const std::byte> data, Bytes& out);
   void list(std::span<const std::byte> data, Bytes& out);
   void info_or_go(std::span<const std::byte> data, Bytes& out);
+  void start_tls(std::span<const std::byte> data, Bytes& out);
   void structured_reply(std::span<const std::byte> data, Bytes& out);
   void extended_headers(std::span<const std::byte> data, Bytes& out);
   void list_or_set_context(std::span<const std::byte> data, Bytes& out);
@@ -82,6 +95,8 @@ class Handshake {
   void agree_on(std::string_view name, std::shared_ptr<exports::Export> served);
 
   const exports::Catalogue& catalogue_;
+  const Security security_;
+  bool encrypted_ = false;
   State state_ = State::kNegotiating;
   Step step_ = Step::kFlags;
   std::size_t wanted_ = sizeof(wire::U32);

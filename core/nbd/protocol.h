@@ -62,6 +62,7 @@ enum OptionReply : std::uint32_t {
   NBD_REP_META_CONTEXT = 4,
   NBD_REP_ERR_UNSUP = (1u << 31) + 1,
   NBD_REP_ERR_INVALID = (1u << 31) + 3,
+  NBD_REP_ERR_TLS_REQD = (1u << 31) + 5,
   NBD_REP_ERR_UNKNOWN = (1u << 31) + 6,
   NBD_REP_ERR_TOO_BIG = (1u << 31) + 9,
   NBD_REP_ERR_EXT_HEADER_REQD = (1u << 31) + 10,

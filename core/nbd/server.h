@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "export/catalogue.h"
 #include "nbd/listener.h"
+#include "nbd/tls.h"
 
 namespace blksnap::nbd {
 
@@ -22,6 +23,8 @@ struct ServerOptions {
   // data. A single request may always go ahead.
   std::size_t requests_in_flight = 128;
   std::size_t bytes_in_flight = std::size_t{64} << 20;
+  // If there are any, nothing is served without TLS.
+  std::shared_ptr<const TlsCredentials> tls;
   // Threads that talk to clients; a connection belongs to one of them.
   unsigned threads = 2;
   // Threads that call exports. Shared by all connections: as many calls may

@@ -92,11 +92,16 @@ asio::awaitable<bool> Session::handshake() {
     self->close();
   });
 
-  Handshake machine(catalogue_);
+  Handshake machine(catalogue_, options_.tls ? Handshake::Security::kTls
+                                             : Handshake::Security::kNone);
   Bytes in, out = Handshake::greeting();
   for (;;) {
     // A client may close right after NBD_OPT_ABORT.
     if (!co_await write_all(out)) co_return false;
+    if (machine.state() == Handshake::State::kStartTls) {
+      if (!co_await start_tls()) co_return false;
+      machine.tls_started();
+    }
     if (machine.state() != Handshake::State::kNegotiating) break;
     in.resize(machine.wanted());
     if (!co_await read_exactly(in)) co_return false;
@@ -119,6 +124,22 @@ asio::awaitable<bool> Session::handshake() {
                 name_of_headers(agreement_->headers),
                 agreement_->contexts.size());
   allocation_ = agreement_->served->find_context("base:allocation");
+  co_return true;
+}
+
+asio::awaitable<bool> Session::start_tls() {
+  // Whoever sends on without waiting for the answer may be somebody else, who
+  // puts words into an encrypted client's mouth.
+  if (input_begin_ != input_end_) {
+    logger().warn("{}: closed: data between NBD_OPT_STARTTLS and TLS", peer_);
+    co_return false;
+  }
+  const auto started = co_await stream_.start_tls(options_.tls);
+  if (!started) {
+    logger().warn("{}: closed: {}", peer_, printable(started.error().message));
+    co_return false;
+  }
+  logger().debug("{}: {}", peer_, printable(stream_.tls()->peer()));
   co_return true;
 }
 
@@ -221,6 +242,7 @@ std::optional<Reply> Session::read_now(const Request& request) {
 }
 
 std::optional<Reply> Session::send_from_memory(const Request& request) {
+  if (!stream_.sends_files()) return std::nullopt;
   const ByteRange range{request.offset, request.length};
   const auto place = agreement_->served->cached(range);
   if (place.fd < 0) return std::nullopt;

@@ -62,6 +62,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Awaitable<> run();
   Awaitable<bool> handshake();
+  Awaitable<bool> start_tls();
   Awaitable<> serve_requests();
   Awaitable<bool> take(Request request);
   Awaitable<> send_rest();

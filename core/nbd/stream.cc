@@ -22,6 +22,9 @@ namespace {
 // connections of the thread have their turn in between.
 constexpr std::size_t kFilePiece = 4 * 1024 * 1024;
 
+// The most that TLS puts into one record.
+constexpr std::size_t kRecord = 16 * 1024;
+
 constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 
 Stream::Outcome failure() {
@@ -42,20 +45,89 @@ Stream::Stream(Socket socket)
   socket_.native_non_blocking(true);
 }
 
+asio::awaitable<Result<void>> Stream::start_tls(
+    std::shared_ptr<const TlsCredentials> credentials) {
+  tls_ = std::make_unique<Tls>(std::move(credentials), fd_);
+  for (;;) {
+    if (fd_ < 0) co_return refuse(ECANCELED, "TLS handshake: closed");
+    switch (tls_->handshake()) {
+      case Tls::State::kDone:
+        kernel_sends_ = tls_->kernel_sends();
+        if (!kernel_sends_) record_.reserve(kRecord);
+        co_return Result<void>{};
+      case Tls::State::kWantRead:
+        co_await socket_.async_wait(Socket::wait_read, kResult);
+        break;
+      case Tls::State::kWantWrite:
+        co_await writable();
+        break;
+      default:
+        co_return refuse(EPROTO, tls_->error());
+    }
+  }
+}
+
 asio::awaitable<Stream::Outcome> Stream::read(std::span<std::byte> into) {
-  const auto [error, bytes] = co_await socket_.async_read_some(
-      asio::buffer(into.data(), into.size()), kResult);
-  if (error == asio::error::eof) co_return Outcome{State::kEnd};
-  if (error) co_return Outcome{State::kBroken, 0, error.value()};
-  co_return Outcome{State::kDone, bytes};
+  if (!tls_) {
+    const auto [error, bytes] = co_await socket_.async_read_some(
+        asio::buffer(into.data(), into.size()), kResult);
+    if (error == asio::error::eof) co_return Outcome{State::kEnd};
+    if (error) co_return Outcome{State::kBroken, 0, error.value()};
+    co_return Outcome{State::kDone, bytes};
+  }
+  for (;;) {
+    if (fd_ < 0) co_return Outcome{State::kEnd};
+    const auto got = tls_->read(into);
+    switch (got.state) {
+      case Tls::State::kDone:
+        co_return Outcome{State::kDone, got.bytes};
+      case Tls::State::kWantRead:
+        co_await socket_.async_wait(Socket::wait_read, kResult);
+        break;
+      case Tls::State::kWantWrite:
+        co_await writable();
+        break;
+      case Tls::State::kEnd:
+        co_return Outcome{State::kEnd};
+      case Tls::State::kBroken:
+        co_return Outcome{State::kBroken, 0, EPROTO};
+    }
+  }
 }
 
 Stream::Outcome Stream::write(std::span<const iovec> pieces, bool more) {
+  if (tls_ && !kernel_sends_) return write_encrypted(pieces);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = std::min<std::size_t>(pieces.size(), IOV_MAX);
   return outcome(::sendmsg(
       fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0)));
+}
+
+// Small pieces share a record: each has a price.
+Stream::Outcome Stream::write_encrypted(std::span<const iovec> pieces) {
+  if (fd_ < 0) return {State::kBroken, 0, EPIPE};
+  std::span from(static_cast<const std::byte*>(pieces[0].iov_base),
+                 pieces[0].iov_len);
+  if (from.size() < kRecord && pieces.size() > 1) {
+    record_.clear();
+    for (const iovec& piece : pieces) {
+      const auto* bytes = static_cast<const std::byte*>(piece.iov_base);
+      record_.insert(record_.end(), bytes,
+                     bytes + std::min(piece.iov_len, kRecord - record_.size()));
+    }
+    from = record_;
+  }
+  const auto put = tls_->write(from);
+  switch (put.state) {
+    case Tls::State::kDone:
+      return {State::kDone, put.bytes};
+    case Tls::State::kWantRead:  // not without renegotiation
+    case Tls::State::kWantWrite:
+      return {State::kWait};
+    default:
+      return {State::kBroken, 0, EPIPE};
+  }
 }
 
 Stream::Outcome Stream::send_file(int fd, std::uint64_t offset,
@@ -77,6 +149,7 @@ void Stream::shutdown_read() {
 }
 
 void Stream::close() {
+  if (tls_ && fd_ >= 0) tls_->goodbye();
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.close(ignored);

@@ -5,7 +5,12 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "nbd/tls.h"
 
 namespace blksnap::nbd {
 
@@ -29,14 +34,23 @@ class Stream {
 
   explicit Stream(Socket socket);
 
+  // From here on everything is encrypted. The error says why the handshake
+  // failed, or whom it kept out.
+  boost::asio::awaitable<Result<void>> start_tls(
+      std::shared_ptr<const TlsCredentials> credentials);
+  // Null before start_tls().
+  const Tls* tls() const { return tls_.get(); }
+
   // Waits for bytes, and takes as many as there are. `into` is not empty. Never
   // kWait.
   boost::asio::awaitable<Outcome> read(std::span<std::byte> into);
   // The pieces in order, as many bytes of them as there is room for. `more`:
   // other bytes follow at once, so that the last packet may wait for them.
   Outcome write(std::span<const iovec> pieces, bool more);
+  // Can files be sent? Not where this process encrypts.
+  bool sends_files() const { return !tls_ || kernel_sends_; }
   // `size` bytes of the file from `offset`, without a copy. kEnd where the
-  // file ends before that.
+  // file ends before that. Only where sends_files().
   Outcome send_file(int fd, std::uint64_t offset, std::size_t size);
 
   // Until a call that said kWait is worth repeating, or the socket is closed.
@@ -48,8 +62,13 @@ class Stream {
   void close();
 
  private:
+  Outcome write_encrypted(std::span<const iovec> pieces);
+
   Socket socket_;
-  int fd_;
+  int fd_;  // -1: closed; nothing of TLS may touch the number then
+  std::unique_ptr<Tls> tls_;
+  bool kernel_sends_ = false;
+  std::vector<std::byte> record_;  // of small pieces, to be encrypted together
 };
 
 }  // namespace blksnap::nbd

@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::uint32_t kAck = 1, kServer = 2, kInfo = 3, kMeta = 4;
 constexpr std::uint32_t kUnsup = 0x80000001, kInvalid = 0x80000003,
-                        kUnknown = 0x80000006, kTooBig = 0x80000009,
-                        kExtendedRequired = 0x8000000a;
+                        kTlsRequired = 0x80000005, kUnknown = 0x80000006,
+                        kTooBig = 0x80000009, kExtendedRequired = 0x8000000a;
 
 struct OptionAnswer {
   std::uint32_t type = 0;
@@ -26,7 +26,9 @@ struct OptionAnswer {
 // A client that has said its flags already.
 class Client {
  public:
-  explicit Client(std::uint32_t flags = 3) {
+  explicit Client(std::uint32_t flags = 3,
+                  Handshake::Security security = Handshake::Security::kNone)
+      : machine(catalogue, security) {
     vda->listed = {allocation, dirty};
     vda->hidden = {alias};
     vdb->listed = {allocation};
@@ -109,7 +111,7 @@ class Client {
   std::shared_ptr<FakeExport> vda = std::make_shared<FakeExport>("vda");
   std::shared_ptr<FakeExport> vdb = std::make_shared<FakeExport>("vdb", 1536);
   FakeCatalogue catalogue{{vda, vdb}};
-  Handshake machine{catalogue};
+  Handshake machine;
   Bytes unread;
 };
 
@@ -292,6 +294,43 @@ TEST_CASE("STRUCTURED_REPLY takes no data") {
   CHECK(client.outcome(8, text("x")) == kInvalid);
   client.ask(7, go("vda"));
   CHECK(client.machine.take_agreement().headers == Headers::kSimple);
+}
+
+TEST_CASE("with TLS nothing is said before it") {
+  Client client(3, Handshake::Security::kTls);
+  for (const std::uint32_t option : {0u, 3u, 6u, 7u, 8u, 9u, 10u, 11u, 99u}) {
+    CAPTURE(option);
+    CHECK(client.outcome(option) == kTlsRequired);
+    CHECK(client.outcome(option, go("vda")) == kTlsRequired);
+    // The same for what is there and what is not.
+    CHECK(client.ask(option, go("vda"))[0].data ==
+          client.ask(option, go("vdz"))[0].data);
+  }
+  SUBCASE("EXPORT_NAME has no other way to be refused") {
+    CHECK(client.send(Client::option(1, text("vda"))).empty());
+    CHECK(client.closed());
+    CHECK(client.machine.reason() == "NBD_OPT_EXPORT_NAME without TLS");
+  }
+  SUBCASE("ABORT is allowed") {
+    CHECK(client.outcome(2) == kAck);
+    CHECK(client.closed());
+  }
+  SUBCASE("STARTTLS takes no data, and starts TLS") {
+    CHECK(client.outcome(5, text("x")) == kInvalid);
+    CHECK(client.outcome(5) == kAck);
+    REQUIRE(client.machine.state() == Handshake::State::kStartTls);
+    client.machine.tls_started();
+    CHECK(client.outcome(5) == kInvalid);
+    CHECK(client.ask(3).size() == 3);
+    CHECK(client.outcome(8) == kAck);
+    client.ask(7, go("vda"));
+    CHECK(client.transmission());
+  }
+}
+
+TEST_CASE("without TLS there is none to be started") {
+  Client client;
+  CHECK(client.outcome(5) == kUnsup);
 }
 
 TEST_CASE("EXTENDED_HEADERS takes no data, and precedence") {

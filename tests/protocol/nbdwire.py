@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = 9, 10, 11
 
 REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 ERR_UNSUP, ERR_INVALID = 0x80000001, 0x80000003
+ERR_TLS_REQD = 0x80000005
 ERR_UNKNOWN, ERR_TOO_BIG = 0x80000006, 0x80000009
 ERR_EXT_HEADER_REQD = 0x8000000A
 
@@ -84,6 +86,7 @@ class Client:
         self.socket.settimeout(TIMEOUT)
         self.socket.connect(path)
         self.cookie = 0x1000
+        self.tls = None  # an ssl.SSLContext
         self.extended = False
         self.offsets = {}  # of requests with extended headers, by cookie
 
@@ -99,7 +102,7 @@ class Client:
     def send(self, data):
         try:
             self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             raise Closed from None
 
     def receive(self, count):
@@ -107,7 +110,7 @@ class Client:
         while len(data) < count:
             try:
                 part = self.socket.recv(count - len(data))
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLError):
                 part = b""
             if not part:
                 raise Closed
@@ -117,16 +120,27 @@ class Client:
     def at_end(self):
         try:
             return self.socket.recv(1) == b""
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             return True
 
     # Handshake
 
     def greet(self, flags=3):
+        """And TLS, where there is a context for it."""
         assert self.receive(16) == b"NBDMAGICIHAVEOPT"
         assert self.receive(2) == b"\0\3"
         self.send(struct.pack(">I", flags))
+        if self.tls:
+            assert self.option(OPT_STARTTLS) == []
+            self.start_tls()
         return self
+
+    def start_tls(self):
+        try:
+            self.socket = self.tls.wrap_socket(self.socket,
+                                               server_hostname="localhost")
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+            raise Closed(str(error)) from None
 
     def send_option(self, option, data=b""):
         self.send(b"IHAVEOPT" + struct.pack(">II", option, len(data)) + data)
@@ -326,12 +340,65 @@ class Server:
         return self.process.wait(TIMEOUT)
 
 
+class Authority:
+    """Makes certificates, by the openssl program. Directories are as servers
+    and clients of NBD have them."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.serial = 0
+        self.make("ca", "/CN=Test authority", "CA:TRUE")
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True,
+                       cwd=self.directory)
+
+    def make(self, name, subject, constraint="CA:FALSE"):
+        """NAME-cert.pem and NAME-key.pem."""
+        self.serial += 1
+        signed = [] if name == "ca" else ["-CA", "ca-cert.pem", "-CAkey",
+                                          "ca-key.pem"]
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+                     "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                     "-subj", subject, "-addext",
+                     "basicConstraints=critical," + constraint,
+                     "-addext", "subjectAltName=DNS:localhost",
+                     "-set_serial", str(self.serial),
+                     "-keyout", name + "-key.pem", "-out", name + "-cert.pem",
+                     *signed)
+
+    def revoke(self, name):
+        """ca-crl.pem, with this one in it."""
+        with open(self.path("index"), "w", encoding="ascii"):
+            pass
+        with open(self.path("ca.conf"), "w", encoding="ascii") as conf:
+            conf.write("[ca]\ndefault_ca=a\n[a]\ndatabase=index\n"
+                       "default_md=sha256\ndefault_crl_days=2\n")
+        ca = ["ca", "-config", "ca.conf", "-cert", "ca-cert.pem", "-keyfile",
+              "ca-key.pem"]
+        self.openssl(*ca, "-revoke", name + "-cert.pem")
+        self.openssl(*ca, "-gencrl", "-out", "ca-crl.pem")
+
+    def context(self, client=None, version=ssl.TLSVersion.TLSv1_3):
+        context = ssl.create_default_context(cafile=self.path("ca-cert.pem"))
+        context.minimum_version = context.maximum_version = version
+        if client:
+            context.load_cert_chain(self.path(client + "-cert.pem"),
+                                    self.path(client + "-key.pem"))
+        return context
+
+
 class ServerTest(unittest.TestCase):
     """A file of 4 MiB with holes, and its change map, served as "disk"."""
 
     SIZE = 4 << 20
     BLOCK = 64 << 10
     extended = False  # headers, of its clients
+    tls_version = None  # of its server and its clients
+    tls = None
 
     GENERATION = "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e"
 
@@ -351,8 +418,16 @@ class ServerTest(unittest.TestCase):
         cls.map = ChangeMap(cls.SIZE, cls.BLOCK, cls.GENERATION, 9, bytes(
             (i * i) % 10 for i in range(cls.SIZE // cls.BLOCK)))
         cls.map.save(os.path.join(cls.directory, "map"))
-        cls.server = Server(cls.directory, "file=" + cls.disk, "name=disk",
-                            "cbt=" + os.path.join(cls.directory, "map"))
+        args = ["file=" + cls.disk, "name=disk",
+                "cbt=" + os.path.join(cls.directory, "map")]
+        if cls.tls_version:
+            pki = os.path.join(cls.directory, "pki")
+            os.mkdir(pki)
+            authority = Authority(pki)
+            authority.make("server", "/CN=localhost")
+            cls.tls = authority.context(version=cls.tls_version)
+            args += ["--tls=require", "--tls-certificates=" + pki]
+        cls.server = Server(cls.directory, *args)
         cls.addClassCleanup(cls.end)
 
     @classmethod
@@ -365,16 +440,21 @@ class ServerTest(unittest.TestCase):
     def dirty(cls, number):
         return f"qemu:dirty-bitmap:{cls.GENERATION}.{number}"
 
-    def client(self):
+    def connect(self):
         client = self.server.client()
         client.extended = self.extended
+        client.tls = self.tls
+        return client
+
+    def client(self):
+        client = self.connect()
         self.addCleanup(client.close)
         return client
 
     def assert_serving(self):
         """Whatever one client did, the next one is served."""
         self.assertIsNone(self.server.process.poll(), self.server.log_text())
-        with self.server.client() as other:
+        with self.connect() as other:
             other.enter("disk", ["base:allocation"])
             self.assertEqual(other.read(1 << 20, 4096),
                              self.content[1 << 20:(1 << 20) + 4096])

@@ -5,6 +5,7 @@ served, by the same process, which has not grown out of bounds."""
 
 import os
 import random
+import ssl
 import struct
 import unittest
 
@@ -45,19 +46,19 @@ class Hostile(ServerTest):
                 b"IHAVEOPT" + struct.pack(">II", 7, 10) + counted("disk") +
                 b"\0\0")
         for length in range(len(data) + 1):
-            with self.server.client() as client:
+            with self.connect() as client:
                 client.send(data[:length])
 
     def test_closing_anywhere_in_a_request(self):
         for length in range(28):
-            with self.server.client() as client:
+            with self.connect() as client:
                 client.enter("disk")
                 client.send(struct.pack(">IHHQQI", REQUEST_MAGIC, 0, CMD_READ,
                                         1, 0, 4096)[:length])
 
     def test_closing_with_replies_under_way(self):
         for _ in range(20):
-            with self.server.client() as client:
+            with self.connect() as client:
                 client.enter("disk")
                 for _ in range(50):
                     client.request(CMD_READ, 0, 1 << 20)
@@ -142,7 +143,7 @@ class Hostile(ServerTest):
     def test_random_bytes(self):
         random.seed(19)
         for _ in range(200):
-            with self.server.client() as client:
+            with self.connect() as client:
                 client.greet()
                 data = bytearray(random.randbytes(random.randint(1, 200)))
                 if random.random() < 0.8:  # a proper header for what follows
@@ -171,6 +172,10 @@ class Hostile(ServerTest):
 
 class ExtendedHostile(Hostile):
     extended = True
+
+
+class TlsHostile(Hostile):
+    tls_version = ssl.TLSVersion.TLSv1_3
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ class Program(unittest.TestCase):
         self.assertIn("no word of the form KEY=VALUE", self.fails(*where, "x"))
         self.assertIn("nonsense", self.fails(*where, "nonsense=1"))
         self.assertIn("/nonexistent", self.fails(*where, "file=/nonexistent"))
-        self.assertIn("does not support TLS",
+        self.assertIn("--tls-certificates",
                       self.fails(*where, "--tls=require", file))
         self.assertIn("--frobnicate", self.fails(*where, "--frobnicate", file))
         self.assertIn("/nonexistent/socket",

@@ -4,6 +4,7 @@
 
 import os
 import random
+import ssl
 import struct
 import subprocess
 import unittest
@@ -301,6 +302,18 @@ class ExtendedBlockStatus(BlockStatus):
         client = self.client().enter("disk")
         self.assertFalse(client.flags & FLAG_BLOCK_STATUS_PAYLOAD)
         self.assertEqual(client.block_status(0, 512, ids=[1]), EINVAL)
+
+
+class TlsTransmission(Transmission):
+    tls_version = ssl.TLSVersion.TLSv1_3
+
+
+class Tls12Transmission(Transmission):
+    tls_version = ssl.TLSVersion.TLSv1_2
+
+
+class TlsBlockStatus(ExtendedBlockStatus):
+    tls_version = ssl.TLSVersion.TLSv1_3
 
 
 if __name__ == "__main__":

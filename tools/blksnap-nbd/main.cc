@@ -38,6 +38,8 @@ struct Options {
   std::string address;
   std::string pidfile;
   std::string tls = "off";
+  nbd::TlsCredentials::X509 certificates;
+  std::string psk;
   bool verbose = false;
   std::vector<std::string> words;
 };
@@ -76,6 +78,35 @@ Result<std::vector<nbd::ListeningSocket>> listen_as(const Options& options) {
   return sockets;
 }
 
+// Null: no TLS.
+Result<std::shared_ptr<const nbd::TlsCredentials>> tls_from(
+    const Options& options) {
+  const auto& x509 = options.certificates;
+  const bool given = !x509.directory.empty() || !options.psk.empty() ||
+                     x509.verify_peer || !x509.allowed_names.empty();
+  if (options.tls == "off") {
+    if (given)
+      return refuse(EINVAL,
+                    "--tls-... says how, but TLS is off; did you mean "
+                    "--tls=require?");
+    return std::shared_ptr<const nbd::TlsCredentials>();
+  }
+  if (options.tls != "require")
+    return refuse(EINVAL, "--tls=" + options.tls +
+                              ": only \"off\" and \"require\"; a server that "
+                              "lets clients choose protects none of them");
+  if (x509.directory.empty() == options.psk.empty())
+    return refuse(EINVAL,
+                  "--tls=require needs either --tls-certificates=DIRECTORY or "
+                  "--tls-psk=FILE");
+  if (!options.psk.empty()) {
+    if (x509.verify_peer || !x509.allowed_names.empty())
+      return refuse(EINVAL, "--tls-psk: there are no certificates to verify");
+    return nbd::TlsCredentials::from_psk_file(options.psk);
+  }
+  return nbd::TlsCredentials::from(x509);
+}
+
 // Removes the pidfile at exit.
 class Pidfile {
  public:
@@ -107,11 +138,8 @@ sigset_t stop_signals() {
 }
 
 Result<void> serve(const Options& options) {
-  if (options.tls != "off")
-    return refuse(EOPNOTSUPP,
-                  "--tls=" + options.tls +
-                      ": this version does not support TLS; use --tls=off and "
-                      "a Unix socket, a tunnel, or nbdkit with its plugin");
+  auto tls = tls_from(options);
+  if (!tls) return tls.error();
   const auto settings = settings_from(options.words);
   if (!settings) return settings.error();
 
@@ -130,10 +158,13 @@ Result<void> serve(const Options& options) {
   const std::shared_ptr<const exports::Catalogue> catalogue =
       std::move(opened.value());
 
-  nbd::Server server(catalogue, {.threads = socket_threads()});
+  const bool encrypted = *tls != nullptr;
+  nbd::Server server(
+      catalogue, {.tls = std::move(tls.value()), .threads = socket_threads()});
   std::vector<std::string> uris;
   for (auto& socket : *sockets) {
     uris.push_back(socket.uri());
+    if (encrypted) uris.back().insert(std::strlen("nbd"), "s");
     server.add_listener(std::move(socket));
   }
   server.start();
@@ -174,9 +205,22 @@ int run(int argc, char** argv) {
   app.add_option("-P,--pidfile", options.pidfile,
                  "write the process id here once clients can connect")
       ->type_name("FILE");
-  app.add_option("--tls", options.tls,
-                 "only \"off\": this version does not support TLS")
+  app.add_option("--tls", options.tls, "\"off\" or \"require\" [off]")
       ->type_name("MODE");
+  app.add_option("--tls-certificates", options.certificates.directory,
+                 "directory of server-cert.pem, server-key.pem, ca-cert.pem, "
+                 "ca-crl.pem")
+      ->type_name("DIRECTORY");
+  app.add_flag("--tls-verify-peer", options.certificates.verify_peer,
+               "let in only clients with a certificate of ca-cert.pem's");
+  app.add_option("--tls-allow", options.certificates.allowed_names,
+                 "and only with this distinguished name, as \"openssl x509 "
+                 "-subject\n-nameopt RFC2253\" prints it; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  app.add_option("--tls-psk", options.psk,
+                 "pre-shared keys, lines of USER:HEX as psktool makes them")
+      ->type_name("FILE");
   bool always = true;
   app.add_flag("-f,--foreground", always, "accepted; it never forks");
   app.add_flag("-v,--verbose", options.verbose, "log more");
