@@ -11,22 +11,14 @@ ExtentBuilder::ExtentBuilder(ByteRange range, std::size_t max_extents)
   assert(max_extents > 0);
 }
 
-bool ExtentBuilder::add(std::uint64_t up_to, std::uint32_t flags) {
-  up_to = std::min(up_to, range_.end());
-  if (up_to > covered_end_) {
-    const std::uint64_t length = up_to - covered_end_;
-    if (!extents_.empty() && extents_.back().flags == flags) {
-      extents_.back().length += length;
-    } else if (extents_.size() == max_extents_) {
-      return false;
-    } else {
-      extents_.push_back({length, flags});
-    }
-    covered_end_ = up_to;
-  }
-  // A full list may still grow at its end, so only the range's end stops us
-  // here: the next add() with other flags finds out about the limit.
-  return covered_end_ < range_.end();
+// From some size on there is room for all that may come: memory that is not
+// touched costs nothing, and none is copied from smaller to larger.
+void ExtentBuilder::make_room() {
+  constexpr std::size_t kMany = 4096;
+  const std::size_t have = extents_.size();
+  extents_.reserve(
+      have < kMany ? std::min(std::max<std::size_t>(16, 2 * have), max_extents_)
+                   : max_extents_);
 }
 
 void ExtentBuilder::truncate(std::uint64_t end) {

@@ -2,8 +2,10 @@
 // The one builder of block-status answers (invariant 7 of the design).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/range.h"
@@ -29,7 +31,24 @@ class ExtentBuilder {
   // [covered end, up_to) has these flags; up_to is an offset on the device.
   // Nothing happens if up_to is covered already. Returns false once the range
   // is covered, or one more extent would be needed than allowed: stop then.
-  bool add(std::uint64_t up_to, std::uint32_t flags);
+  bool add(std::uint64_t up_to, std::uint32_t flags) {
+    up_to = std::min(up_to, range_.end());
+    if (up_to > covered_end_) {
+      const std::uint64_t length = up_to - covered_end_;
+      if (!extents_.empty() && extents_.back().flags == flags) {
+        extents_.back().length += length;
+      } else if (extents_.size() == max_extents_) {
+        return false;
+      } else {
+        if (extents_.size() == extents_.capacity()) make_room();
+        extents_.push_back({length, flags});
+      }
+      covered_end_ = up_to;
+    }
+    // A full list may still grow at its end, so only the range's end stops us
+    // here: the next add() with other flags finds out about the limit.
+    return covered_end_ < range_.end();
+  }
 
   // Cuts the answer so that it ends at `end` (used to give all contexts of
   // one reply the same coverage; invariant 4). end > range.offset.
@@ -39,8 +58,12 @@ class ExtentBuilder {
   std::uint64_t covered_end() const { return covered_end_; }
   bool complete() const { return covered_end_ == range_.end(); }
   const std::vector<Extent>& extents() const { return extents_; }
+  // Leaves the builder without a use.
+  std::vector<Extent> take_extents() { return std::move(extents_); }
 
  private:
+  void make_room();
+
   ByteRange range_;
   std::size_t max_extents_;
   std::uint64_t covered_end_;

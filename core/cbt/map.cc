@@ -15,11 +15,15 @@ namespace {
 
 // Index of the first byte in [from, end) that is, or is not, above `since`;
 // `end` if there is none. Most of a map is long runs, so whole strides are
-// looked at without a branch per byte, in a shape that compilers vectorise.
+// looked at without a branch per byte, in a shape that compilers vectorise; but
+// not where the run ends soon, as a stride costs more than a few bytes.
 std::size_t run_end(const std::uint8_t* bytes, std::size_t from,
                     std::size_t end, std::uint8_t since, bool changed) {
   constexpr std::size_t kStride = 64;
   const std::uint8_t expected = changed ? 1 : 0;
+  for (const std::size_t soon = std::min(end, from + kStride / 8); from < soon;
+       ++from)
+    if ((bytes[from] > since) != changed) return from;
   while (end - from >= kStride) {
     std::uint8_t differs = 0;
     for (std::size_t i = 0; i < kStride; ++i) {

@@ -28,7 +28,7 @@ Result<std::vector<ContextStatus>> block_status(
   result.reserve(contexts.size());
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     answers[i].truncate(range.end());
-    result.push_back({contexts[i].id, answers[i].extents()});
+    result.push_back({contexts[i].id, answers[i].take_extents()});
   }
   return result;
 }

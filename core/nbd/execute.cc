@@ -39,7 +39,8 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
       auto status =
           block_status(contexts, range, max_extents(contexts.size(), one));
       if (!status) return status.error();
-      return status_reply(request, agreement.headers, status.value());
+      return status_reply(request, agreement.headers,
+                          std::move(status.value()));
     }
     case NBD_CMD_WRITE:
       result = served.write(range.offset, std::as_const(buffer).span(), fua);

@@ -24,7 +24,12 @@ void add(std::vector<iovec>& pieces, std::span<const std::byte> bytes,
 }  // namespace
 
 void Outbox::push(Reply reply, std::size_t cost) {
-  queue_.push_back({std::move(reply), cost});
+  for (;;) {
+    const std::unique_ptr<Reply> next = std::move(reply.next);
+    queue_.push_back({std::move(reply), next ? 0 : cost, !next});
+    if (!next) return;
+    reply = std::move(*next);
+  }
 }
 
 // What is in memory at the front, up to the first body that is in a file.
@@ -79,7 +84,7 @@ void Outbox::clear(Settled& settled) {
 
 void Outbox::pop(Settled& settled) {
   Entry& first = queue_.front();
-  ++settled.replies;
+  settled.replies += first.last;
   settled.cost += first.cost;
   pool_.put(std::move(first.reply.data));
   queue_.pop_front();

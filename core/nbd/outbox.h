@@ -41,6 +41,7 @@ class Outbox {
   struct Entry {
     Reply reply;
     std::size_t cost = 0;
+    bool last = true;  // chunk of its reply
   };
 
   bool gather();

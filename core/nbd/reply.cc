@@ -125,51 +125,63 @@ Reply hole_reply(const Request& request, Headers headers) {
 
 namespace {
 
-// Descriptors of one context, 32 or 64 bits wide.
+// Puts descriptors, 32 or 64 bits wide, into the extents' own memory: none is
+// larger than its extent, so none gets in the way of those to come. Bytes.
 template <class Descriptor>
-void append_descriptors(Bytes& out, const std::vector<Extent>& extents) {
+std::size_t encode_in_place(std::vector<Extent>& extents) {
+  static_assert(sizeof(Descriptor) <= sizeof(Extent));
   using Number = decltype(Descriptor::length);
   using Native = typename Number::value_type;
-  const std::size_t at = out.size();
-  out.resize(at + extents.size() * sizeof(Descriptor));
-  std::byte* to = out.data() + at;
-  for (const Extent& extent : extents) {
+  auto* to = reinterpret_cast<std::byte*>(extents.data());
+  for (const Extent& at : extents) {
+    const Extent extent = at;
     const Descriptor one{.length = Number(static_cast<Native>(extent.length)),
                          .flags = Number(static_cast<Native>(extent.flags))};
     std::memcpy(to, &one, sizeof one);
     to += sizeof one;
   }
+  return extents.size() * sizeof(Descriptor);
+}
+
+Reply status_chunk(const Request& request, Headers headers,
+                   ContextStatus& status, bool last) {
+  Reply reply;
+  const std::size_t count = status.extents.size();
+  const bool extended = headers == Headers::kExtended;
+  reply.body_size =
+      extended ? encode_in_place<wire::ExtendedDescriptor>(status.extents)
+               : encode_in_place<wire::BlockDescriptor>(status.extents);
+  reply.descriptors = std::move(status.extents);
+  const std::size_t before = extended ? 8 : 4;  // context id, count
+  append_chunk(
+      reply.head, request, headers, last ? NBD_REPLY_FLAG_DONE : 0,
+      extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS,
+      before + reply.body_size);
+  append(reply.head, wire::U32(status.id));
+  if (extended)
+    append(reply.head, wire::U32(static_cast<std::uint32_t>(count)));
+  return reply;
 }
 
 }  // namespace
 
 Reply status_reply(const Request& request, Headers headers,
-                   const std::vector<ContextStatus>& contexts) {
-  const bool extended = headers == Headers::kExtended;
-  const std::size_t before = extended ? 8 : 4;  // context id, count
-  const std::size_t each = extended ? sizeof(wire::ExtendedDescriptor)
-                                    : sizeof(wire::BlockDescriptor);
-  Reply reply;
-  std::size_t bytes = 0;
-  for (const ContextStatus& status : contexts)
-    bytes += chunk_size(headers) + before + status.extents.size() * each;
-  reply.head.reserve(bytes);
-  for (const ContextStatus& status : contexts) {
-    const bool last = &status == &contexts.back();
-    append_chunk(reply.head, request, headers, last ? NBD_REPLY_FLAG_DONE : 0,
-                 extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT
-                          : NBD_REPLY_TYPE_BLOCK_STATUS,
-                 before + status.extents.size() * each);
-    append(reply.head, wire::U32(status.id));
-    if (extended) {
-      append(reply.head,
-             wire::U32(static_cast<std::uint32_t>(status.extents.size())));
-      append_descriptors<wire::ExtendedDescriptor>(reply.head, status.extents);
+                   std::vector<ContextStatus> contexts) {
+  assert(!contexts.empty());
+  Reply first;
+  std::unique_ptr<Reply>* next = nullptr;
+  for (ContextStatus& status : contexts) {
+    Reply chunk =
+        status_chunk(request, headers, status, &status == &contexts.back());
+    if (!next) {
+      first = std::move(chunk);
+      next = &first.next;
     } else {
-      append_descriptors<wire::BlockDescriptor>(reply.head, status.extents);
+      *next = std::make_unique<Reply>(std::move(chunk));
+      next = &(*next)->next;
     }
   }
-  return reply;
+  return first;
 }
 
 }  // namespace blksnap::nbd

@@ -2,6 +2,8 @@
 // Replies of the transmission phase, ready to be sent.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -14,8 +16,8 @@
 namespace blksnap::nbd {
 
 // All of one reply: `head`, then the body, which is a part of `data` or of a
-// file. So data goes from the buffer it was read into, or from the page cache,
-// to the socket.
+// file, or descriptors. So data goes from the buffer it was read into, or from
+// the page cache, to the socket.
 struct Reply {
   Bytes head;
   Buffer data;
@@ -23,9 +25,18 @@ struct Reply {
   std::size_t body_offset = 0;  // in `data`
   std::size_t body_size = 0;
 
+  // Of block status: in their memory stand their descriptors for the wire, in
+  // body_size bytes. (A million of them are 16 MiB, which need not be there
+  // twice.)
+  std::vector<Extent> descriptors;
+  // The next chunk of the same reply, if there is one.
+  std::unique_ptr<Reply> next;
+
   bool in_file() const { return file.fd >= 0; }
   // Not in_file().
   std::span<const std::byte> body() const {
+    if (!descriptors.empty())
+      return std::as_bytes(std::span(descriptors)).first(body_size);
     return data.span().subspan(body_offset, body_size);
   }
 };
@@ -49,6 +60,6 @@ Reply hole_reply(const Request& request, Headers headers);
 // One chunk a context; the last one ends the reply. Never simple. Extents have
 // lengths below 2^32 unless headers are extended.
 Reply status_reply(const Request& request, Headers headers,
-                   const std::vector<ContextStatus>& contexts);
+                   std::vector<ContextStatus> contexts);
 
 }  // namespace blksnap::nbd

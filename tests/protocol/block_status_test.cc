@@ -94,8 +94,9 @@ TEST_CASE("the longest request of 32 bits is one extent") {
   CHECK(status->at(0).extents == Extents{{0xffffffff, 0}});
   const Reply reply =
       status_reply({.length = 0xffffffff}, Headers::kStructured, *status);
-  CHECK(reply.head == be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0) +
-                          be<4>(12) + be<4>(1) + be<4>(0xffffffff) + be<4>(0));
+  CHECK(bytes_of(reply) == be<4>(0x668e33ef) + be<2>(1) + be<2>(5) + be<8>(0) +
+                               be<4>(12) + be<4>(1) + be<4>(0xffffffff) +
+                               be<4>(0));
 }
 
 TEST_CASE("a context that fails fails the request") {
@@ -120,11 +121,11 @@ TEST_CASE("a chunk for each context, the last one done") {
   const Reply reply = status_reply(
       {.type = NBD_CMD_BLOCK_STATUS, .cookie = 9, .length = 4096},
       Headers::kStructured, {{1, {{512, 0}, {3584, 3}}}, {2, {{4096, 1}}}});
-  CHECK(reply.head == be<4>(0x668e33ef) + be<2>(0) + be<2>(5) + be<8>(9) +
-                          be<4>(20) + be<4>(1) + be<4>(512) + be<4>(0) +
-                          be<4>(3584) + be<4>(3) + be<4>(0x668e33ef) +
-                          be<2>(1) + be<2>(5) + be<8>(9) + be<4>(12) +
-                          be<4>(2) + be<4>(4096) + be<4>(1));
+  CHECK(bytes_of(reply) == be<4>(0x668e33ef) + be<2>(0) + be<2>(5) + be<8>(9) +
+                               be<4>(20) + be<4>(1) + be<4>(512) + be<4>(0) +
+                               be<4>(3584) + be<4>(3) + be<4>(0x668e33ef) +
+                               be<2>(1) + be<2>(5) + be<8>(9) + be<4>(12) +
+                               be<4>(2) + be<4>(4096) + be<4>(1));
 }
 
 TEST_CASE("with extended headers lengths and values have 64 bits") {
@@ -140,10 +141,10 @@ TEST_CASE("with extended headers lengths and values have 64 bits") {
     return be<4>(0x6e8a278c) + be<2>(flags) + be<2>(6) + be<8>(9) + be<8>(512) +
            be<8>(length);
   };
-  CHECK(reply.head == header(0, 8 + 32) + be<4>(1) + be<4>(2) + be<8>(kTiB) +
-                          be<8>(0) + be<8>(7 * kTiB) + be<8>(3) +
-                          header(1, 8 + 16) + be<4>(2) + be<4>(1) +
-                          be<8>(8 * kTiB) + be<8>(1));
+  CHECK(bytes_of(reply) == header(0, 8 + 32) + be<4>(1) + be<4>(2) +
+                               be<8>(kTiB) + be<8>(0) + be<8>(7 * kTiB) +
+                               be<8>(3) + header(1, 8 + 16) + be<4>(2) +
+                               be<4>(1) + be<8>(8 * kTiB) + be<8>(1));
 }
 
 TEST_CASE("many contexts share the extents of a reply") {

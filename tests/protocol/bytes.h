@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nbd/codec.h"
+#include "nbd/reply.h"
 
 namespace blksnap::nbd {
 
@@ -37,6 +38,16 @@ inline Bytes operator+(Bytes left, const Bytes& right) {
 // A string with its 32-bit length in front.
 inline Bytes counted(std::string_view string) {
   return be<4>(string.size()) + text(string);
+}
+
+// All of a reply that is in memory.
+inline Bytes bytes_of(const Reply& reply) {
+  Bytes out;
+  for (const Reply* part = &reply; part; part = part->next.get()) {
+    const auto body = part->body();
+    out = out + part->head + Bytes(body.begin(), body.end());
+  }
+  return out;
 }
 
 // Takes numbers and strings off the front.

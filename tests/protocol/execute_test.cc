@@ -19,9 +19,7 @@ struct Setup {
     agreement.headers = headers;
   }
   Bytes run(const Request& request, Buffer buffer = {}) const {
-    const Reply reply = execute(request, agreement, std::move(buffer));
-    const auto body = reply.body();
-    return reply.head + Bytes(body.begin(), body.end());
+    return bytes_of(execute(request, agreement, std::move(buffer)));
   }
   Bytes bytes(std::size_t offset, std::size_t length) const {
     const auto at = served->bytes.begin() + static_cast<std::ptrdiff_t>(offset);

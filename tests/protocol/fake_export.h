@@ -130,7 +130,7 @@ class FakeExport : public exports::Export {
 
   std::vector<std::byte> bytes;
   mutable int reads_now = 0;
-  std::vector<std::string> calls;  // of those that change something
+  std::vector<std::string> calls;        // of those that change something
   mutable std::vector<ByteRange> hints;  // of cache()
 
  private:

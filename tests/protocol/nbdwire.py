@@ -106,15 +106,16 @@ class Client:
             raise Closed from None
 
     def receive(self, count):
-        data = bytearray()
-        while len(data) < count:
+        data = bytearray(count)
+        left = memoryview(data)
+        while left:
             try:
-                part = self.socket.recv(count - len(data))
+                got = self.socket.recv_into(left)
             except (ConnectionResetError, ssl.SSLError):
-                part = b""
-            if not part:
+                got = 0
+            if not got:
                 raise Closed
-            data += part
+            left = left[got:]
         return bytes(data)
 
     def at_end(self):

@@ -145,6 +145,23 @@ TEST_CASE("replies leave whole and in order, wherever their data is") {
   CHECK(connection.settled.cost == cost);
 }
 
+TEST_CASE("the chunks of a reply follow one another, and count as one reply") {
+  Connection connection;
+  Reply reply = small(be<4>(1));
+  reply.descriptors = {{1, 2}, {3, 4}};
+  reply.body_size = 20;
+  const Bytes body(reply.body().begin(), reply.body().end());
+  reply.next = std::make_unique<Reply>(small(be<4>(2)));
+  reply.next->next =
+      std::make_unique<Reply>(with_data(be<4>(3), noise(5000, 6), 0, 5000));
+  connection.outbox.push(std::move(reply), 11);
+  connection.outbox.push(small(be<4>(4)), 2);
+  CHECK(connection.deliver() ==
+        be<4>(1) + body + be<4>(2) + be<4>(3) + noise(5000, 6) + be<4>(4));
+  CHECK(connection.settled.replies == 2);
+  CHECK(connection.settled.cost == 13);
+}
+
 TEST_CASE("more pieces than fit into one write") {
   Connection connection;
   Bytes expected;
