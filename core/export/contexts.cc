@@ -44,6 +44,16 @@ class MapContext : public Context {
   const cbt::ChangeMap::Flags flags_;
 };
 
+class DepthContext : public Context {
+ public:
+  DepthContext() : Context(kAllocationDepth) {}
+
+  Result<void> extents(ExtentBuilder& out) const override {
+    out.add(out.range().end(), 1);
+    return {};
+  }
+};
+
 }  // namespace
 
 std::shared_ptr<const Context> make_allocation_context(ImagePtr image) {
@@ -63,6 +73,17 @@ std::shared_ptr<const Context> make_changed_context(ImagePtr image, MapPtr map,
   return std::make_shared<MapContext>(
       kBaseAllocation, std::move(image), std::move(map), since,
       cbt::ChangeMap::Flags{.changed = 0, .unchanged = kStateHole});
+}
+
+std::shared_ptr<const Context> make_depth_context() {
+  return std::make_shared<DepthContext>();
+}
+
+std::shared_ptr<const Context> make_changed_depth_context(
+    ImagePtr image, MapPtr map, cbt::Checkpoint since) {
+  return std::make_shared<MapContext>(
+      kAllocationDepth, std::move(image), std::move(map), since,
+      cbt::ChangeMap::Flags{.changed = 1, .unchanged = 0});
 }
 
 }  // namespace blksnap::exports

@@ -13,6 +13,7 @@ namespace blksnap::exports {
 
 inline constexpr char kBaseAllocation[] = "base:allocation";
 inline constexpr char kDirtyBitmapPrefix[] = "qemu:dirty-bitmap:";
+inline constexpr char kAllocationDepth[] = "qemu:allocation-depth";
 
 using ImagePtr = std::shared_ptr<image::Image>;
 using MapPtr = std::shared_ptr<const cbt::ChangeMap>;
@@ -31,5 +32,12 @@ std::shared_ptr<const Context> make_dirty_context(std::string name,
 // or not, so that a client which copies data copies every change.
 std::shared_ptr<const Context> make_changed_context(ImagePtr image, MapPtr map,
                                                     cbt::Checkpoint since);
+
+// qemu:allocation-depth (QEMU docs/interop/nbd.rst): 1 for what is in this
+// image, 0 for what is in none. All of an image is in it ...
+std::shared_ptr<const Context> make_depth_context();
+// ... but of a "+changed" view only what changed since `since`.
+std::shared_ptr<const Context> make_changed_depth_context(
+    ImagePtr image, MapPtr map, cbt::Checkpoint since);
 
 }  // namespace blksnap::exports

@@ -74,6 +74,11 @@ std::shared_ptr<const Context> DeviceExport::allocation_context() const {
   return make_changed_context(device_->image, device_->map, *since_);
 }
 
+std::shared_ptr<const Context> DeviceExport::depth_context() const {
+  if (!changed_) return make_depth_context();
+  return make_changed_depth_context(device_->image, device_->map, *since_);
+}
+
 std::shared_ptr<const Context> DeviceExport::dirty_context(
     const std::string& bitmap, cbt::Checkpoint since) const {
   return make_dirty_context(kDirtyBitmapPrefix + bitmap, device_->image,
@@ -82,7 +87,10 @@ std::shared_ptr<const Context> DeviceExport::dirty_context(
 
 std::vector<std::shared_ptr<const Context>> DeviceExport::contexts() const {
   std::vector<std::shared_ptr<const Context>> all{allocation_context()};
-  if (changed_) return all;
+  if (changed_) {
+    all.push_back(depth_context());
+    return all;
+  }
   if (const auto since = since_ ? since_ : device_->previous()) {
     all.push_back(dirty_context(since->to_string(), *since));
   }
@@ -92,6 +100,8 @@ std::vector<std::shared_ptr<const Context>> DeviceExport::contexts() const {
 std::shared_ptr<const Context> DeviceExport::find_context(
     std::string_view name) const {
   if (name == kBaseAllocation) return allocation_context();
+  // Of an image without layers it tells nothing, so that it is not listed.
+  if (name == kAllocationDepth) return depth_context();
   constexpr std::string_view kPrefix = kDirtyBitmapPrefix;
   if (!name.starts_with(kPrefix) || changed_ || !device_->map) return nullptr;
   const std::string bitmap(name.substr(kPrefix.size()));

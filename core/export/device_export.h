@@ -29,7 +29,8 @@ struct Device {
 //
 //   NAME                     every context
 //   NAME@CHECKPOINT          base:allocation and that one bitmap
-//   NAME@CHECKPOINT+changed  base:allocation alone, unchanged parts as holes
+//   NAME@CHECKPOINT+changed  base:allocation and qemu:allocation-depth, with
+//                            unchanged parts as holes
 class DeviceExport : public Export {
  public:
   // The device as it is.
@@ -73,6 +74,7 @@ class DeviceExport : public Export {
 
  private:
   std::shared_ptr<const Context> allocation_context() const;
+  std::shared_ptr<const Context> depth_context() const;
   std::shared_ptr<const Context> dirty_context(const std::string& bitmap,
                                                cbt::Checkpoint since) const;
   Result<void> then_flush(Result<void> done, bool fua);

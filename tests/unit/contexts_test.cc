@@ -42,6 +42,16 @@ TEST_CASE("contexts: unchanged is a hole without being zero") {
   CHECK(all(*context) == std::vector<Extent>{{2048, 1}, {1024, 0}, {928, 1}});
 }
 
+TEST_CASE("contexts: all of an image is in it, of a view what changed") {
+  const auto device = fake_device();
+  CHECK(exports::make_depth_context()->name() == "qemu:allocation-depth");
+  CHECK(all(*exports::make_depth_context()) == std::vector<Extent>{{4000, 1}});
+  const auto context = exports::make_changed_depth_context(
+      device.image, device.map, checkpoint(2));
+  CHECK(context->name() == "qemu:allocation-depth");
+  CHECK(all(*context) == std::vector<Extent>{{2048, 0}, {1024, 1}, {928, 0}});
+}
+
 TEST_CASE("contexts: a dead image has no unchanged parts") {
   const auto image = std::make_shared<FakeImage>(4000);
   const auto device = fake_device(3, image);
@@ -52,5 +62,8 @@ TEST_CASE("contexts: a dead image has no unchanged parts") {
                  ->extents(out)) == EIO);
   CHECK(code(exports::make_changed_context(device.image, device.map,
                                            checkpoint(1))
+                 ->extents(out)) == EIO);
+  CHECK(code(exports::make_changed_depth_context(device.image, device.map,
+                                                 checkpoint(1))
                  ->extents(out)) == EIO);
 }

@@ -63,11 +63,12 @@ TEST_CASE("export: the whole device") {
   CHECK(first(served, bitmap(1)) == Extent{2048, 0});
   CHECK(first(served, bitmap(3)) == Extent{4000, 0});
   CHECK(first(served, "qemu:dirty-bitmap:backup-vdb") == Extent{2048, 0});
+  CHECK(first(served, "qemu:allocation-depth") == Extent{4000, 1});
   for (const std::string& bad :
        {bitmap(4), std::string("qemu:dirty-bitmap:"),
         std::string("qemu:dirty-bitmap:7"), std::string("base:"),
         std::string("qemu:dirty-bitmap:backup-vdc"),
-        std::string("qemu:allocation-depth"), bitmap(2) + " ",
+        std::string("qemu:allocation-depth:"), bitmap(2) + " ",
         std::string(
             "qemu:dirty-bitmap:4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1")}) {
     CAPTURE(bad);
@@ -130,8 +131,9 @@ TEST_CASE("export: the view of changes alone") {
   const DeviceExport served(shared(fake_device()), checkpoint(1),
                             DeviceExport::View::kChanged);
   CHECK(served.name() == "vdb@" + checkpoint(1).to_string() + "+changed");
-  CHECK(names(served) == Names{"base:allocation"});
+  CHECK(names(served) == Names{"base:allocation", "qemu:allocation-depth"});
   CHECK(first(served, "base:allocation") == Extent{2048, 1});
+  CHECK(first(served, "qemu:allocation-depth") == Extent{2048, 0});
   CHECK_FALSE(served.find_context(bitmap(1)));
   CHECK_FALSE(served.find_context("qemu:dirty-bitmap:backup-vdb"));
 }
