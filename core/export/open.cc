@@ -46,10 +46,10 @@ Result<std::unique_ptr<Catalogue>> open_file(const Settings& settings) {
 
 }  // namespace
 
-Result<std::unique_ptr<Catalogue>> open_catalogue(const Settings& settings) {
+Result<std::unique_ptr<Catalogue>> open_catalogue(
+    const Settings& settings, const kernel::System& system) {
   if (const auto fits = settings.check(); !fits) return fits.error();
   if (!settings.file.empty()) return open_file(settings);
-  const kernel::System& system = kernel::System::running();
   return settings.devices.empty() ? adopt_snapshot(settings, system)
                                   : take_snapshot(settings, system);
 }
