@@ -8,12 +8,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+// After sys/socket.h, which it needs and does not include.
+#include <linux/vm_sockets.h>
+
+#include <cctype>
 #include <cerrno>
+#include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
+
+#include "base/log.h"
 
 namespace blksnap::nbd {
 
@@ -36,12 +44,12 @@ bool someone_listens(const sockaddr_un& address) {
           errno == EAGAIN);
 }
 
-std::string percent_encoded(const std::string& path) {
+std::string percent_encoded(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
-  for (const char c : path) {
+  for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) || std::strchr("/-._~+,:@", c)) {
+    if (c != '\0' && (std::isalnum(byte) || std::strchr("/-._~+,:@", c))) {
       out += c;
     } else {
       out += {'%', kHex[byte >> 4], kHex[byte & 15]};
@@ -50,18 +58,49 @@ std::string percent_encoded(const std::string& path) {
   return out;
 }
 
-std::string tcp_uri(int fd) {
-  sockaddr_storage address{};
+std::string unix_path(const sockaddr_un& address, socklen_t length) {
+  const std::size_t start = offsetof(sockaddr_un, sun_path);
+  if (length <= start) return {};
+  const std::string_view path(address.sun_path, length - start);
+  if (path.front() == '\0') return "@" + std::string(path.substr(1));
+  return std::string(path.substr(0, path.find('\0')));
+}
+
+// Of a bound socket. EAFNOSUPPORT where NBD has no way of naming it.
+Result<Endpoint> endpoint_of(int fd) {
+  union {
+    sockaddr generic;
+    sockaddr_un path;
+    sockaddr_vm vm;
+    sockaddr_storage any;
+  } address{};
   socklen_t length = sizeof address;
+  if (::getsockname(fd, &address.generic, &length) != 0)
+    return fail(errno, "getsockname");
+  Endpoint endpoint;
+  endpoint.family = address.generic.sa_family;
+  switch (endpoint.family) {
+    case AF_UNIX:
+      endpoint.path = unix_path(address.path, length);
+      return endpoint;
+    case AF_VSOCK:
+      endpoint.port = std::to_string(address.vm.svm_port);
+      return endpoint;
+    case AF_INET:
+    case AF_INET6:
+      break;
+    default:
+      return fail(EAFNOSUPPORT,
+                  "an address of family " + std::to_string(endpoint.family));
+  }
   char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host,
-                    sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-    return "nbd://";
-  if (address.ss_family == AF_INET6)
-    return "nbd://[" + std::string(host) + "]:" + port + "/";
-  return "nbd://" + std::string(host) + ":" + port + "/";
+  if (const int error =
+          ::getnameinfo(&address.generic, length, host, sizeof host, port,
+                        sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+    return refuse(EINVAL, ::gai_strerror(error));
+  endpoint.host = host;
+  endpoint.port = port;
+  return endpoint;
 }
 
 Result<UniqueFd> listen_on(const addrinfo& where) {
@@ -78,60 +117,113 @@ Result<UniqueFd> listen_on(const addrinfo& where) {
   return fd;
 }
 
+sockaddr_un unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// A socket file that nobody listens on goes; anything else is in the way.
+Result<void> make_way(const std::string& path, const sockaddr_un& address) {
+  struct stat there;
+  if (::lstat(path.c_str(), &there) != 0) return {};
+  if (!S_ISSOCK(there.st_mode))
+    return refuse(EEXIST, "the file exists and is no socket");
+  if (someone_listens(address))
+    return refuse(EADDRINUSE, "another server listens there");
+  if (::unlink(path.c_str()) != 0)
+    return fail(errno, "remove the stale socket");
+  return {};
+}
+
+// Returns 0 or errno. A new socket file has the mode of its socket, less the
+// umask; so there is no moment with another mode, nor a chmod() that could be
+// led to another file.
+int bind_with_mode(int fd, const sockaddr_un& address,
+                   std::optional<mode_t> mode) {
+  if (mode && ::fchmod(fd, *mode) != 0) return errno;
+  const mode_t mask = mode ? ::umask(0) : 0;
+  const int code = ::bind(fd, reinterpret_cast<const sockaddr*>(&address),
+                          sizeof address) == 0
+                       ? 0
+                       : errno;
+  if (mode) ::umask(mask);
+  return code;
+}
+
 }  // namespace
+
+std::string Endpoint::uri(std::string_view export_name) const {
+  const std::string name = "/" + percent_encoded(export_name);
+  if (family == AF_UNIX)
+    return "nbd+unix://" + name + "?socket=" + percent_encoded(path);
+  // It listens on every context id, so there is no saying by which one the
+  // client knows this machine: 1 is the machine itself.
+  if (family == AF_VSOCK) return "nbd+vsock://1:" + port + name;
+  const bool v6 = family == AF_INET6;
+  return "nbd://" + (v6 ? "[" + host + "]" : host) + ":" + port + name;
+}
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
     : fd_(std::move(other.fd_)),
-      uri_(std::move(other.uri_)),
+      endpoint_(std::move(other.endpoint_)),
       path_(std::exchange(other.path_, {})),
       device_(other.device_),
       inode_(other.inode_) {}
 
-ListeningSocket::~ListeningSocket() {
-  struct stat now;
-  if (!path_.empty() && ::lstat(path_.c_str(), &now) == 0 &&
-      now.st_dev == device_ && now.st_ino == inode_)
-    ::unlink(path_.c_str());
+void ListeningSocket::remember_file() {
+  struct stat made;
+  if (::lstat(endpoint_.path.c_str(), &made) != 0) return;
+  path_ = endpoint_.path;
+  device_ = made.st_dev;
+  inode_ = made.st_ino;
 }
 
-Result<ListeningSocket> listen_unix(const std::string& path) {
-  const std::string where = "listen on " + path;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path)
-    return refuse(EINVAL, where + ": a socket's path has 1 to " +
-                              std::to_string(sizeof address.sun_path - 1) +
-                              " bytes");
-  std::memcpy(address.sun_path, path.data(), path.size());
-
-  struct stat there;
-  if (::lstat(path.c_str(), &there) == 0) {
-    if (!S_ISSOCK(there.st_mode))
-      return refuse(EEXIST, where + ": the file exists and is no socket");
-    if (someone_listens(address))
-      return refuse(EADDRINUSE, where + ": another server listens there");
-    if (::unlink(path.c_str()) != 0)
-      return fail(errno, where + ": remove the stale socket");
+ListeningSocket::~ListeningSocket() {
+  if (path_.empty()) return;
+  struct stat now;
+  if (::lstat(path_.c_str(), &now) == 0) {
+    const bool ours = now.st_dev == device_ && now.st_ino == inode_;
+    if (!ours || ::unlink(path_.c_str()) == 0) return;
+  } else if (errno == ENOENT) {
+    return;
   }
+  // As after giving up the privileges that made it. The next server replaces
+  // a socket that nobody listens on.
+  logger().debug("remove {}: {}", path_, std::strerror(errno));
+}
+
+Result<ListeningSocket> listen_unix(const std::string& path,
+                                    const SocketAccess& access) {
+  const std::string where = "listen on " + path;
+  if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path)
+    return refuse(EINVAL, where + ": a socket's path has 1 to " +
+                              std::to_string(sizeof sockaddr_un::sun_path - 1) +
+                              " bytes");
+  const sockaddr_un address = unix_address(path);
+  if (auto free = make_way(path, address); !free)
+    return Error{free.error().code, where + ": " + free.error().message};
 
   UniqueFd fd = stream_socket(AF_UNIX);
-  if (!fd ||
-      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
-             sizeof address) != 0 ||
-      ::listen(fd.get(), kBacklog) != 0)
-    return fail(errno, where);
+  if (!fd) return fail(errno, where);
+  if (const int code = bind_with_mode(fd.get(), address, access.mode))
+    return fail(code, where);
 
+  Endpoint endpoint;
+  endpoint.family = AF_UNIX;
   std::error_code ignored;
-  std::string absolute = std::filesystem::absolute(path, ignored).string();
-  if (absolute.empty()) absolute = path;
-  ListeningSocket result(std::move(fd),
-                         "nbd+unix:///?socket=" + percent_encoded(absolute));
-  if (struct stat made; ::lstat(path.c_str(), &made) == 0) {
-    result.path_ = std::move(absolute);
-    result.device_ = made.st_dev;
-    result.inode_ = made.st_ino;
-  }
-  return result;
+  endpoint.path = std::filesystem::absolute(path, ignored).string();
+  if (endpoint.path.empty()) endpoint.path = path;
+  ListeningSocket made(std::move(fd), std::move(endpoint));
+  made.remember_file();
+  if ((access.owner || access.group) &&
+      ::lchown(path.c_str(), access.owner.value_or(-1),
+               access.group.value_or(-1)) != 0)
+    return fail(errno, where + ": change its owner");
+  // Until here, nobody could connect.
+  if (::listen(made.fd(), kBacklog) != 0) return fail(errno, where);
+  return made;
 }
 
 Result<std::vector<ListeningSocket>> listen_tcp(const std::string& host,
@@ -153,8 +245,9 @@ Result<std::vector<ListeningSocket>> listen_tcp(const std::string& host,
   for (const addrinfo* at = list; at; at = at->ai_next) {
     auto fd = listen_on(*at);
     if (fd) {
-      const int raw = fd->get();
-      sockets.emplace_back(std::move(fd.value()), tcp_uri(raw));
+      auto endpoint = endpoint_of(fd->get());
+      if (!endpoint) return context(where, endpoint.error());
+      sockets.emplace_back(std::move(*fd), std::move(*endpoint));
     } else {
       // A machine without IPv6 is no reason to stay away from IPv4; an
       // address in use is one.
@@ -166,6 +259,47 @@ Result<std::vector<ListeningSocket>> listen_tcp(const std::string& host,
   if (sockets.empty())
     return not_here.value_or(refuse(EADDRNOTAVAIL, where + ": no address"));
   return sockets;
+}
+
+Result<ListeningSocket> listen_vsock(const std::string& port) {
+  const std::string where = "listen on vsock port " + port;
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = VMADDR_CID_ANY;
+  const char* const end = port.data() + port.size();
+  const auto [rest, error] =
+      std::from_chars(port.data(), end, address.svm_port);
+  if (error != std::errc{} || rest != end)
+    return refuse(EINVAL, where + ": want a number of 32 bits");
+  if (address.svm_port == 0) address.svm_port = VMADDR_PORT_ANY;
+
+  UniqueFd fd = stream_socket(AF_VSOCK);
+  if (!fd ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+             sizeof address) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0)
+    return fail(errno, where);
+  auto endpoint = endpoint_of(fd.get());
+  if (!endpoint) return context(where, endpoint.error());
+  return ListeningSocket(std::move(fd), std::move(*endpoint));
+}
+
+Result<ListeningSocket> adopt_listener(UniqueFd fd) {
+  const std::string where = "descriptor " + std::to_string(fd.get());
+  const auto option = [&fd](int name) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    return ::getsockopt(fd.get(), SOL_SOCKET, name, &value, &length) == 0
+               ? value
+               : -1;
+  };
+  const int type = option(SO_TYPE);
+  if (type < 0) return fail(errno, where);
+  if (type != SOCK_STREAM || option(SO_ACCEPTCONN) != 1)
+    return refuse(EINVAL, where + ": not a stream socket that listens");
+  auto endpoint = endpoint_of(fd.get());
+  if (!endpoint) return context(where, endpoint.error());
+  return ListeningSocket(std::move(fd), std::move(*endpoint));
 }
 
 }  // namespace blksnap::nbd

@@ -2,7 +2,6 @@
 #include "nbd/server.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "nbd/peer.h"
 #include "nbd/session.h"
 
 namespace blksnap::nbd {
@@ -50,27 +50,6 @@ stream_protocol protocol_of(int fd) {
   return {socket_option(fd, SO_DOMAIN), socket_option(fd, SO_PROTOCOL)};
 }
 
-// Who is at the other end, for log lines.
-std::string name_of_peer(int fd) {
-  ucred credentials{};
-  socklen_t length = sizeof credentials;
-  if (socket_option(fd, SO_DOMAIN) == AF_UNIX) {
-    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
-      return "unix";
-    return "uid " + std::to_string(credentials.uid) + " pid " +
-           std::to_string(credentials.pid);
-  }
-  sockaddr_storage address{};
-  length = sizeof address;
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host,
-                    sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-    return "gone";
-  return std::string(host) + " port " + port;
-}
-
 // "TCP sockets SHOULD disable Nagle's algorithm" (spec, "Protocol phases"),
 // and a peer that vanished must not hold its connection for ever.
 void tune(int fd) {
@@ -88,17 +67,18 @@ class Server::Impl {
   Impl(std::shared_ptr<const exports::Catalogue> catalogue,
        ServerOptions options)
       : catalogue_(std::move(catalogue)),
-        options_(options),
-        workers_(options.workers),
+        options_(std::move(options)),
+        workers_(options_.workers),
         slot_free_(accepting_.io, asio::steady_timer::time_point::max()) {
-    for (unsigned i = 0; i < std::max(options.threads, 1u); ++i)
+    for (unsigned i = 0; i < std::max(options_.threads, 1u); ++i)
       loops_.push_back(std::make_unique<Loop>());
   }
 
   ~Impl() { stop(); }
 
   void add_listener(ListeningSocket listener);
-  Result<void> serve(UniqueFd connected, std::string peer);
+  Result<void> serve(UniqueFd connected, std::string peer,
+                     std::function<void()> ended);
   void start();
   void stop();
 
@@ -134,7 +114,8 @@ class Server::Impl {
   };
 
   asio::awaitable<void> accept_from(std::shared_ptr<Listening> listening);
-  void start_session(UniqueFd connected, const std::string& peer);
+  Result<void> start_session(UniqueFd connected, const std::string& peer,
+                             std::function<void()> ended = {});
   Loop& next_loop();
   void session_ended(std::uint64_t id);
   std::vector<std::shared_ptr<Session>> sessions();
@@ -182,45 +163,58 @@ asio::awaitable<void> Server::Impl::accept_from(
       co_await pause.async_wait(kResult);
       continue;
     }
+    UniqueFd connected(socket.release());
+    const Peer peer = peer_of(connected.get());
+    if (!options_.allow.admits(peer)) {
+      logger().warn("{}: closed: not on the allow list", peer.name);
+      continue;
+    }
     while (acceptor.is_open() &&
            sessions().size() >= options_.max_connections) {
       logger().warn("a client waits: {} connections are the limit",
                     options_.max_connections);
       co_await slot_free_.async_wait(kResult);
     }
-    UniqueFd connected(socket.release());
     tune(connected.get());
-    start_session(std::move(connected), name_of_peer(connected.get()));
+    start_session(std::move(connected), peer.name);
   }
 }
 
-Result<void> Server::Impl::serve(UniqueFd connected, std::string peer) {
+Result<void> Server::Impl::serve(UniqueFd connected, std::string peer,
+                                 std::function<void()> ended) {
   if (socket_option(connected.get(), SO_TYPE) != SOCK_STREAM)
     return refuse(EINVAL, peer + ": not a stream socket");
+  if (!options_.allow.admits(peer_of(connected.get())))
+    return refuse(EACCES, peer + ": not on the allow list");
   tune(connected.get());
-  start_session(std::move(connected), std::move(peer));
-  return {};
+  return start_session(std::move(connected), std::move(peer), std::move(ended));
 }
 
 Server::Impl::Loop& Server::Impl::next_loop() {
   return *loops_[next_loop_++ % loops_.size()];
 }
 
-void Server::Impl::start_session(UniqueFd connected, const std::string& peer) {
+Result<void> Server::Impl::start_session(UniqueFd connected,
+                                         const std::string& peer,
+                                         std::function<void()> ended) {
   const std::lock_guard lock(mutex_);
-  if (stopping_) return;
+  if (stopping_) return refuse(ESHUTDOWN, peer + ": the server is stopping");
   Stream::Socket socket(next_loop().io);
   boost::system::error_code ec;
   socket.assign(protocol_of(connected.get()), connected.get(), ec);
-  if (ec) return logger().warn("{}: {}", peer, ec.message());
+  if (ec) return refuse(ec.value(), peer + ": " + ec.message());
   connected.release();
   const std::uint64_t id = ++last_id_;
   const auto session = std::make_shared<Session>(
       std::move(socket), *catalogue_, workers_, options_,
       "client " + std::to_string(id) + " (" + peer + ")",
-      [this, id] { session_ended(id); });
+      [this, id, ended = std::move(ended)] {
+        session_ended(id);
+        if (ended) ended();
+      });
   sessions_.emplace(id, session);
-  session->start();
+  session->start();  // posts
+  return {};
 }
 
 void Server::Impl::session_ended(std::uint64_t id) {
@@ -277,14 +271,15 @@ void Server::Impl::stop() {
 
 Server::Server(std::shared_ptr<const exports::Catalogue> catalogue,
                ServerOptions options)
-    : impl_(std::make_unique<Impl>(std::move(catalogue), options)) {}
+    : impl_(std::make_unique<Impl>(std::move(catalogue), std::move(options))) {}
 Server::~Server() = default;
 
 void Server::add_listener(ListeningSocket listener) {
   impl_->add_listener(std::move(listener));
 }
-Result<void> Server::serve(UniqueFd connected, std::string peer) {
-  return impl_->serve(std::move(connected), std::move(peer));
+Result<void> Server::serve(UniqueFd connected, std::string peer,
+                           std::function<void()> ended) {
+  return impl_->serve(std::move(connected), std::move(peer), std::move(ended));
 }
 void Server::start() {
   impl_->start();

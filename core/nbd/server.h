@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "export/catalogue.h"
+#include "nbd/allow_list.h"
 #include "nbd/listener.h"
 #include "nbd/tls.h"
 
@@ -32,6 +34,8 @@ struct ServerOptions {
   std::size_t workers = 32;
   // How long stop() waits for clients to take the replies they are owed.
   std::chrono::milliseconds stop_timeout{5'000};
+  // Peers that it does not admit are closed before the greeting.
+  AllowList allow;
 };
 
 // The NBD server of a process: listeners, sessions, threads. Has no globals
@@ -53,9 +57,11 @@ class Server {
   void add_listener(ListeningSocket listener);
 
   // Serves a connected stream socket that someone else accepted. `peer` names
-  // it in log lines. EINVAL where it is no socket. Any thread, any time before
-  // stop(); served once start() was called.
-  Result<void> serve(UniqueFd connected, std::string peer);
+  // it in log lines. EINVAL where it is no socket, EACCES where the allow list
+  // does not admit it. Any thread, any time before stop(); served once start()
+  // was called. `ended` is called once it is closed, on a thread of the server.
+  Result<void> serve(UniqueFd connected, std::string peer,
+                     std::function<void()> ended = {});
 
   // Starts the threads. Once.
   void start();
