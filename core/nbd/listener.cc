@@ -154,15 +154,16 @@ int bind_with_mode(int fd, const sockaddr_un& address,
 
 }  // namespace
 
-std::string Endpoint::uri(std::string_view export_name) const {
+std::string Endpoint::uri(std::string_view export_name, bool tls) const {
+  const std::string scheme = tls ? "nbds" : "nbd";
   const std::string name = "/" + percent_encoded(export_name);
   if (family == AF_UNIX)
-    return "nbd+unix://" + name + "?socket=" + percent_encoded(path);
+    return scheme + "+unix://" + name + "?socket=" + percent_encoded(path);
   // It listens on every context id, so there is no saying by which one the
   // client knows this machine: 1 is the machine itself.
-  if (family == AF_VSOCK) return "nbd+vsock://1:" + port + name;
+  if (family == AF_VSOCK) return scheme + "+vsock://1:" + port + name;
   const bool v6 = family == AF_INET6;
-  return "nbd://" + (v6 ? "[" + host + "]" : host) + ":" + port + name;
+  return scheme + "://" + (v6 ? "[" + host + "]" : host) + ":" + port + name;
 }
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept

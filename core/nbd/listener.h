@@ -23,8 +23,9 @@ struct Endpoint {
   std::string host;  // TCP: the address in numbers
   std::string port;  // TCP and vsock
 
-  // "nbd+unix:///?socket=/run/a.sock", "nbd://[::1]:10809/vdb".
-  std::string uri(std::string_view export_name = {}) const;
+  // "nbd+unix:///?socket=/run/a.sock", "nbd://[::1]:10809/vdb"; with TLS
+  // "nbds+unix://...".
+  std::string uri(std::string_view export_name = {}, bool tls = false) const;
 };
 
 // Who may connect to a Unix socket: those who may write to its file. What is

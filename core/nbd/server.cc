@@ -70,7 +70,11 @@ class Server::Impl {
         options_(std::move(options)),
         workers_(options_.workers),
         slot_free_(accepting_.io, asio::steady_timer::time_point::max()) {
-    for (unsigned i = 0; i < std::max(options_.threads, 1u); ++i)
+    const unsigned threads =
+        options_.threads
+            ? options_.threads
+            : std::clamp(std::thread::hardware_concurrency(), 2u, 16u);
+    for (unsigned i = 0; i < threads; ++i)
       loops_.push_back(std::make_unique<Loop>());
   }
 
@@ -176,7 +180,8 @@ asio::awaitable<void> Server::Impl::accept_from(
       co_await slot_free_.async_wait(kResult);
     }
     tune(connected.get());
-    start_session(std::move(connected), peer.name);
+    if (auto started = start_session(std::move(connected), peer.name); !started)
+      logger().warn("{}", started.error().message);
   }
 }
 

@@ -27,8 +27,9 @@ struct ServerOptions {
   std::size_t bytes_in_flight = std::size_t{64} << 20;
   // If there are any, nothing is served without TLS.
   std::shared_ptr<const TlsCredentials> tls;
-  // Threads that talk to clients; a connection belongs to one of them.
-  unsigned threads = 2;
+  // Threads that talk to clients; a connection belongs to one of them. 0: as
+  // many as there are processors, within reason.
+  unsigned threads = 0;
   // Threads that call exports. Shared by all connections: as many calls may
   // block at the same time before the next one waits.
   std::size_t workers = 32;

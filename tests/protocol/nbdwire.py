@@ -79,12 +79,17 @@ def queries(export, names):
 
 
 class Client:
-    """A connection; nothing is said before it is asked for."""
+    """A connection, to a Unix socket or over one that is connected; nothing
+    is said before it is asked for."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(TIMEOUT)
-        self.socket.connect(path)
+    def __init__(self, to):
+        if isinstance(to, socket.socket):
+            self.socket = to
+            self.socket.settimeout(TIMEOUT)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(TIMEOUT)
+            self.socket.connect(to)
         self.cookie = 0x1000
         self.tls = None  # an ssl.SSLContext
         self.extended = False
@@ -300,16 +305,21 @@ class Client:
 
 
 class Server:
-    """A blksnap-nbd of our own; `args` besides -U and the pidfile."""
+    """A blksnap-nbd of our own; `args` besides the pidfile and where to
+    listen, which is a Unix socket unless told otherwise. `wrapper` is a
+    program that starts it, `popen` for that one."""
 
-    def __init__(self, directory, *args):
+    def __init__(self, directory, *args, listen=None, wrapper=(), **popen):
         self.path = os.path.join(directory, "socket")
         self.pidfile = os.path.join(directory, "pid")
         self.log = os.path.join(directory, "log")
+        if listen is None:
+            listen = ("-U", self.path)
         with open(self.log, "ab") as log:
+            popen.setdefault("stderr", log)
             self.process = subprocess.Popen(
-                [os.environ["BLKSNAP_NBD"], "-v", "-U", self.path, "-P",
-                 self.pidfile, *args], stderr=log)
+                [*wrapper, os.environ["BLKSNAP_NBD"], "-v", *listen, "-P",
+                 self.pidfile, *args], **popen)
         deadline = time.monotonic() + TIMEOUT
         while not os.path.exists(self.pidfile):
             if self.process.poll() is not None:
@@ -390,6 +400,42 @@ class Authority:
             context.load_cert_chain(self.path(client + "-cert.pem"),
                                     self.path(client + "-key.pem"))
         return context
+
+
+class ProgramTest(unittest.TestCase):
+    """blksnap-nbd and a disk for it to serve, in a directory of its own."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="blksnap-nbd-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.disk = self.place("disk.raw")
+        with open(self.disk, "wb") as disk:
+            disk.truncate(1 << 20)
+
+    def place(self, name):
+        return os.path.join(self.directory, name)
+
+    def server(self, *args, **options):
+        server = Server(self.directory, *args, **options)
+
+        def end():
+            if server.process.poll() is None:
+                server.process.kill()
+                server.process.wait()
+        self.addCleanup(end)
+        return server
+
+    def fails(self, *args, **options):
+        """Its one line of complaint."""
+        done = subprocess.run([os.environ["BLKSNAP_NBD"], *args],
+                              capture_output=True, text=True, timeout=TIMEOUT,
+                              check=False, **options)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stdout, "")
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertTrue(lines[0].startswith("blksnap-nbd: "), lines[0])
+        return lines[0]
 
 
 class ServerTest(unittest.TestCase):

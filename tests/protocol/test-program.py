@@ -4,56 +4,39 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import unittest
 
 from nbdwire import *
 
 PROGRAM = os.environ["BLKSNAP_NBD"]
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                      "../../tools/man/blksnap-nbd.8")
 
 
-class Program(unittest.TestCase):
-    def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="blksnap-nbd-")
-        self.addCleanup(shutil.rmtree, self.directory)
-        self.disk = self.place("disk.raw")
-        with open(self.disk, "wb") as disk:
-            disk.truncate(1 << 20)
-
-    def place(self, name):
-        return os.path.join(self.directory, name)
-
-    def server(self, *args):
-        server = Server(self.directory, *args)
-
-        def end():
-            if server.process.poll() is None:
-                server.process.kill()
-                server.process.wait()
-        self.addCleanup(end)
-        return server
-
-    def fails(self, *args):
-        """Its one line of complaint."""
-        done = subprocess.run([PROGRAM, *args], capture_output=True, text=True,
-                              timeout=TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertEqual(done.stdout, "")
-        lines = done.stderr.splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        self.assertTrue(lines[0].startswith("blksnap-nbd: "), lines[0])
-        return lines[0]
-
+class Program(ProgramTest):
     def test_help_and_version(self):
         for option, text in ("--help", "device=DEVICE"), \
                             ("--version", "blksnap-nbd "):
             done = subprocess.run([PROGRAM, option], capture_output=True,
                                   text=True, timeout=TIMEOUT, check=True)
             self.assertIn(text, done.stdout)
+
+    def test_manual_has_the_options_of_help(self):
+        """All of them, under all their names, in the same order."""
+        shown = subprocess.run([PROGRAM, "--help"], capture_output=True,
+                               text=True, timeout=TIMEOUT, check=True).stdout
+        helped = [names.split(",") for names in
+                  re.findall(r"^  (-\S+)", shown, re.MULTILINE)]
+        with open(MANUAL, encoding="utf-8") as manual:
+            told = [["-" + name for name in
+                     line.partition(" Ar ")[0].split(" , ")]
+                    for line in re.findall(r"^\.It Fl (.*)", manual.read(),
+                                           re.MULTILINE)]
+        self.assertIn(["-U", "--unix"], told)
+        self.assertEqual(helped, told)
 
     def test_signals_end_it_in_order(self):
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
