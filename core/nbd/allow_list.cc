@@ -24,6 +24,12 @@ bool within(ip::address_v6 address, const ip::network_v6& network) {
          network.canonical();
 }
 
+template <class Address, class Networks>
+bool within_any(const Address& address, const Networks& networks) {
+  return std::any_of(networks.begin(), networks.end(),
+                     [&](const auto& one) { return within(address, one); });
+}
+
 template <class List, class Value>
 bool contains(const List& list, const Value& value) {
   return std::find(list.begin(), list.end(), value) != list.end();
@@ -68,12 +74,8 @@ bool AllowList::admits_address(ip::address address) const {
   if (v4_.empty() && v6_.empty()) return true;
   if (address.is_v6() && address.to_v6().is_v4_mapped())
     address = ip::make_address_v4(ip::v4_mapped, address.to_v6());
-  const auto has = [&address](const auto& networks, auto as) {
-    return std::any_of(networks.begin(), networks.end(),
-                       [&](const auto& one) { return within(as, one); });
-  };
-  return address.is_v4() ? has(v4_, address.to_v4())
-                         : has(v6_, address.to_v6());
+  return address.is_v4() ? within_any(address.to_v4(), v4_)
+                         : within_any(address.to_v6(), v6_);
 }
 
 }  // namespace blksnap::nbd

@@ -3,6 +3,7 @@
 // that what is printed can be compared letter by letter. /dev/fake is its block
 // device, the file $FAKE_IMAGE the image of it in a snapshot. Each call is a
 // line in the file $FAKE_LOG; $FAKE_FAIL, as "CALL=ERRNO", makes one call fail.
+// With $FAKE_UID it answers to this user alone, as the module does to root.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -188,6 +189,12 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long command,
   va_start(args, command);
   void* argument = va_arg(args, void*);
   va_end(args);
+  const char* user = getenv("FAKE_UID");
+  if (user && geteuid() != (uid_t)atoi(user) && fd >= 0 &&
+      (fd == control_fd || fd == device_fd)) {
+    errno = EPERM;
+    return -1;
+  }
   if (fd >= 0 && fd == control_fd) return control(command, argument);
   if (fd >= 0 && fd == device_fd) {
     if (command == BLKFILTER_ATTACH) return called("attach", "");
