@@ -25,10 +25,13 @@ class KeeperTest(ProgramTest):
             return calls.read().splitlines()
 
     def start(self, user):
-        return self.server(
+        server = self.server(
             "-u", user, "device=/dev/fake", "diff=/tmp", "limit=1M",
             env=dict(os.environ, LD_PRELOAD=os.environ["FAKE_MODULE"],
                      FAKE_IMAGE=self.disk, FAKE_LOG=self.calls, FAKE_UID="0"))
+        # It has become the user by then.
+        server.wait_for_log("listening on")
+        return server
 
     def use(self, server):
         """A change map's extents come with the question whether the image is

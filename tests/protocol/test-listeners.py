@@ -183,8 +183,11 @@ class Listeners(ProgramTest):
 
     def test_activation_is_not_handed_on(self):
         server = self.activated(self.listening(), args=(
-            "--run", f"env >{self.place('env')}; echo $uri"),
+            "--run", f"env >{self.place('env')}; echo $uri; "
+                     f"until [ -e {self.place('seen')} ]; do sleep 0.05; done"),
             stdout=subprocess.PIPE, text=True)
+        with open(self.place("seen"), "wb"):
+            pass
         out, _ = server.process.communicate(timeout=TIMEOUT)
         self.assertEqual(server.process.returncode, 0)
         self.assertIn(self.place("passed"), out)
