@@ -3,12 +3,16 @@
 # serve:
 #   disk.raw  64 MiB: random data, holes, and a tail of zeroes
 #   map       its change map, blocks of 64 KiB, takes 1 to 9
-# serve() starts blksnap-nbd on ./socket; it is stopped at the end.
+# serve() starts blksnap-nbd on ./socket; it is stopped at the end. With CLIENTS
+# set to a release of Debian, it is that one's programs that connect to it.
 # shellcheck shell=bash
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/functions.sh
 source "$here/../functions.sh"
+# shellcheck source=tests/chroot/functions.sh
+source "$here/../chroot/functions.sh"
+use_clients "$here"
 
 : "${BLKSNAP_NBD:?the blksnap-nbd program to test}"
 mapfile_py=$here/../protocol/mapfile.py

@@ -3,10 +3,7 @@
 # nbdkit's nbd plugin as a proxy in between, and nbdkit's filters on top.
 . "$(dirname "$0")/functions.sh"
 requires nbdkit nbdcopy nbdinfo
-nbdkit nbd --version >/dev/null 2>&1 || {
-    echo "skipped: no nbdkit-nbd-plugin"
-    exit 77
-}
+nbdkit nbd --version >/dev/null 2>&1 || skip "no nbdkit-nbd-plugin"
 serve
 
 proxy='nbd+unix:///?socket=proxy'
