@@ -67,9 +67,9 @@ std::string text_of(const Request& request) {
 }  // namespace
 
 std::uint64_t payload_length(const Request& request, Headers headers) {
-  const bool payload = headers == Headers::kExtended
-                           ? (request.flags & NBD_CMD_FLAG_PAYLOAD_LEN) != 0
-                           : request.type == NBD_CMD_WRITE;
+  const bool payload = request.type == NBD_CMD_WRITE ||
+                       (headers == Headers::kExtended &&
+                        (request.flags & NBD_CMD_FLAG_PAYLOAD_LEN) != 0);
   return payload ? request.length : 0;
 }
 
@@ -114,11 +114,6 @@ Result<void> check_request(const Request& request, const Agreement& agreement) {
     return {};
   }
 
-  if (type == NBD_CMD_WRITE && agreement.headers == Headers::kExtended &&
-      !(request.flags & NBD_CMD_FLAG_PAYLOAD_LEN))
-    return refuse(EINVAL, text_of(request) +
-                              ": no data (without "
-                              "NBD_CMD_FLAG_PAYLOAD_LEN)");
   if (request.length == 0)
     return refuse(EINVAL, text_of(request) + ": the length is 0");
   const std::uint64_t size = agreement.served->size();

@@ -22,7 +22,9 @@ namespace blksnap::nbd {
 Result<void> check_request(const Request& request, const Agreement& agreement);
 
 // Bytes that follow the request's header on the wire, whether or not it is a
-// valid one: they must be read in any case to stay in step.
+// valid one: they must be read in any case to stay in step. With extended
+// headers NBD_CMD_FLAG_PAYLOAD_LEN should tell, but QEMU (10.0 and 11.1 at
+// least) sends NBD_CMD_WRITE without it, and data all the same.
 std::uint64_t payload_length(const Request& request, Headers headers);
 
 // The payload of NBD_CMD_BLOCK_STATUS: effect length, ids of contexts. A valid

@@ -167,7 +167,9 @@ TEST_CASE("a payload: of writes, or where the flag says so") {
     }
   }
   for (const std::uint16_t type : {0, 1, 2, 3, 4, 5, 6, 7, 9}) {
-    CHECK(payload_length({.type = type, .length = 7}, Headers::kExtended) == 0);
+    // QEMU's writes have data without saying so.
+    CHECK(payload_length({.type = type, .length = 7}, Headers::kExtended) ==
+          (type == NBD_CMD_WRITE ? 7 : 0));
     CHECK(payload_length({.flags = kFlag, .type = type, .length = 1ull << 40},
                          Headers::kExtended) == 1ull << 40);
   }
@@ -187,7 +189,7 @@ TEST_CASE("the payload flag needs extended headers, and a command with data") {
   rules.agreement.headers = Headers::kExtended;
   rules.settle();
   CHECK(rules.ask(NBD_CMD_WRITE, 0, 512, kFlag) == 0);
-  CHECK(rules.ask(NBD_CMD_WRITE, 0, 512) == NBD_EINVAL);
+  CHECK(rules.ask(NBD_CMD_WRITE, 0, 512) == 0);
   CHECK(rules.ask(NBD_CMD_BLOCK_STATUS, 0, 512, kFlag) == 0);
   for (const std::uint16_t type : {NBD_CMD_READ, NBD_CMD_TRIM, NBD_CMD_CACHE,
                                    NBD_CMD_WRITE_ZEROES, NBD_CMD_FLUSH})

@@ -258,6 +258,16 @@ class ExtendedTransmission(Transmission):
                           (EINVAL, EPERM))
         self.assertEqual(client.read(0, 512), bytes(512))
 
+    def test_data_of_a_write_without_the_flag(self):
+        """As QEMU sends it; refused here, since nothing may be written."""
+        client = self.client().enter("disk")
+        lure = struct.pack(">IHHQQQ", EXTENDED_REQUEST_MAGIC, 0, CMD_READ, 1, 0,
+                           512) * 10_000
+        cookie = client.request(CMD_WRITE, 0, len(lure))
+        client.send(lure)
+        self.assertEqual(client.error(client.chunks(cookie)), EPERM)
+        self.assertEqual(client.read(0, 512), bytes(512))
+
     def test_a_read_beyond_32_bits(self):
         client = self.client().enter("disk")
         for length in (1 << 32) + 512, (1 << 64) - 1:
