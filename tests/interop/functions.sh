@@ -51,8 +51,10 @@ bitmap() {
 
 # shellcheck disable=SC2034  # for the tests
 uri='nbd+unix:///disk?socket=socket'
+# serve [WORD...] : with a change map, if nothing else is said.
 serve() {
-    "$BLKSNAP_NBD" -v -U socket -P pid file=disk.raw cbt=map name=disk \
+    [ $# -gt 0 ] || set -- cbt=map
+    "$BLKSNAP_NBD" -v -U socket -P pid file=disk.raw name=disk "$@" \
         2>server.log &
     servers+=($!)
     wait_for server_answers
