@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by every test of this folder: the plugin in an nbdkit, and a disk.
+# Sourced by every test of this folder: the plugin in an nbdkit, and a disk. With
+# CLIENTS set to a release of Debian, it is that one's nbdkit that loads the
+# plugin, built here, and that one's clients that connect to it.
 # shellcheck shell=bash
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/functions.sh
 source "$here/../functions.sh"
+# shellcheck source=tests/chroot/functions.sh
+source "$here/../chroot/functions.sh"
 
 : "${PLUGIN:?the plugin to test}"
+use_clients "$here" "$(dirname "$PLUGIN")" "$(dirname "${FAKE_MODULE:-$PLUGIN}")"
 requires nbdkit nbdinfo
 ! is_sanitized "$PLUGIN" || skip "nbdkit cannot load what has a sanitizer"
 
