@@ -7,7 +7,8 @@ requires nm
 
 nbdkit --dump-plugin "$PLUGIN" >out
 for line in name=blksnap api_version=2 thread_model=parallel \
-    has_list_exports=1 has_extents=1; do
+    magic_config_key=device has_list_exports=1 has_extents=1 has_cache=1 \
+    has_can_fua=1 has_block_size=1 blksnap_bitmaps=unix,tcp; do
     says out "$line"
 done
 nbdkit "$PLUGIN" --help >out

@@ -24,3 +24,6 @@ bad 'bitmaps=tcp:10809: want unix:PATH, or tcp:HOST:PORT' \
     file=disk.raw bitmaps=tcp:10809
 bad 'listen on no/where' file=disk.raw bitmaps=unix:no/where
 bad 'disk.raw' file=disk.raw cbt=disk.raw
+# A word by itself is a device.
+bad 'device= needs diff=' disk.raw
+bad 'exclude each other' disk.raw file=disk.raw
