@@ -47,10 +47,10 @@ class KeeperTest(ProgramTest):
 
     def test_another_user(self):
         server = self.start("nobody")
+        self.use(server)
         with open(f"/proc/{server.process.pid}/status",
                   encoding="ascii") as status:
             self.assertNotRegex(status.read(), r"Uid:.*\b0\b")
-        self.use(server)
         self.assertNotIn("destroy", self.made())
         self.assertEqual(server.stop(), 0)
         self.assertEqual(self.made().count("destroy"), 1)
@@ -70,6 +70,7 @@ class KeeperTest(ProgramTest):
         """As a terminal sends them, and a service manager: the keeper stays
         until the server has no more use for it."""
         server = self.start("nobody")
+        self.use(server)
         children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
         if not os.path.exists(children):
             self.skipTest("this kernel does not tell who the children are")

@@ -447,6 +447,7 @@ class Listeners(ProgramTest):
     @NEEDS_ROOT
     def test_group_alone(self):
         server = self.server("-g", "daemon", self.file())
+        self.assert_served(server.path)  # so all of that is done
         gid = str(grp.getgrnam("daemon").gr_gid)
         uids, gids, groups, _, _ = self.identity(server)
         self.assertEqual((uids, gids, groups),

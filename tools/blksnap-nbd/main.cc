@@ -128,13 +128,13 @@ Result<int> serve(const Options& options) {
   }
 
   // All that needs privileges, and all that forks, before there are threads.
+  if (options.identity) {
+    if (auto kept = keeper.stay_behind(); !kept) return kept.error();
+  }
   Pidfile pidfile;
   if (!options.pidfile.empty()) {
     if (auto written = pidfile.write(options.pidfile); !written)
       return written.error();
-  }
-  if (options.identity) {
-    if (auto kept = keeper.stay_behind(); !kept) return kept.error();
   }
   std::optional<Command> command;
   if (!options.command.empty()) {
