@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <spdlog/spdlog.h>
+// Not spdlog.h: that is all of it, and by its headers alone.
+#include <spdlog/logger.h>
 
 #include <string_view>
 
