@@ -80,7 +80,6 @@ class FakeExport : public exports::Export {
   bool read_now(std::uint64_t offset,
                 std::span<std::byte> buffer) const override {
     if (before_read) return false;
-    ++reads_now;
     return read(offset, buffer).has_value();
   }
   Place cached(ByteRange range) const override {
@@ -129,7 +128,6 @@ class FakeExport : public exports::Export {
   int file = -1;  // with the same bytes, to be sent from
 
   std::vector<std::byte> bytes;
-  mutable int reads_now = 0;
   std::vector<std::string> calls;        // of those that change something
   mutable std::vector<ByteRange> hints;  // of cache()
 
