@@ -45,26 +45,29 @@ Stream::Stream(Socket socket)
   socket_.native_non_blocking(true);
 }
 
+Result<void> Stream::handshake_result(Tls::State state) {
+  if (fd_ < 0) return refuse(ECANCELED, "TLS handshake: closed");
+  if (state != Tls::State::kDone) return refuse(EPROTO, tls_->error());
+  kernel_sends_ = tls_->kernel_sends();
+  if (!kernel_sends_) record_.reserve(kRecord);
+  return {};
+}
+
 asio::awaitable<Result<void>> Stream::start_tls(
     std::shared_ptr<const TlsCredentials> credentials) {
   tls_ = std::make_unique<Tls>(std::move(credentials), fd_);
-  for (;;) {
-    if (fd_ < 0) co_return refuse(ECANCELED, "TLS handshake: closed");
-    switch (tls_->handshake()) {
-      case Tls::State::kDone:
-        kernel_sends_ = tls_->kernel_sends();
-        if (!kernel_sends_) record_.reserve(kRecord);
-        co_return Result<void>{};
-      case Tls::State::kWantRead:
-        co_await socket_.async_wait(Socket::wait_read, kResult);
-        break;
-      case Tls::State::kWantWrite:
-        co_await writable();
-        break;
-      default:
-        co_return refuse(EPROTO, tls_->error());
+  auto state = Tls::State::kWantWrite;
+  while (fd_ >= 0) {
+    state = tls_->handshake();
+    if (state == Tls::State::kWantRead) {
+      co_await socket_.async_wait(Socket::wait_read, kResult);
+    } else if (state == Tls::State::kWantWrite) {
+      co_await writable();
+    } else {
+      break;
     }
   }
+  co_return handshake_result(state);
 }
 
 asio::awaitable<Stream::Outcome> Stream::read(std::span<std::byte> into) {

@@ -62,6 +62,7 @@ class Stream {
   void close();
 
  private:
+  Result<void> handshake_result(Tls::State state);
   Outcome write_encrypted(std::span<const iovec> pieces);
 
   Socket socket_;
