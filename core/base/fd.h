@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <cstdint>
 #include <utility>
 
 namespace blksnap {
@@ -29,6 +30,12 @@ class UniqueFd {
 
  private:
   int fd_ = -1;
+};
+
+// An offset in a file whose descriptor somebody else owns; fd -1: nowhere.
+struct Place {
+  int fd = -1;
+  std::uint64_t offset = 0;
 };
 
 }  // namespace blksnap

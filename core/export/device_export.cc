@@ -127,9 +127,8 @@ bool DeviceExport::read_now(std::uint64_t offset,
   return device_->image->read_now(offset, buffer);
 }
 
-Export::Place DeviceExport::cached(ByteRange range) const {
-  const auto [fd, offset] = device_->image->cached(range);
-  return {fd, offset};
+Place DeviceExport::cached(ByteRange range) const {
+  return device_->image->cached(range);
 }
 
 Result<void> DeviceExport::cache(ByteRange range) const {

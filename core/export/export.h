@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/extents.h"
+#include "base/fd.h"
 #include "base/range.h"
 #include "base/result.h"
 
@@ -92,13 +93,8 @@ class Export {
   // block. Fills `buffer`, or says false: then read() is to be asked.
   virtual bool read_now(std::uint64_t offset,
                         std::span<std::byte> buffer) const = 0;
-  // Where the range can be sent from with sendfile(2), at the moment: a
-  // descriptor that the export owns, and the range's offset there; fd is -1
-  // where there is none.
-  struct Place {
-    int fd = -1;
-    std::uint64_t offset = 0;
-  };
+  // Where the range can be sent from with sendfile(2), at the moment; the
+  // export owns the descriptor.
   virtual Place cached(ByteRange range) const = 0;
 
   // The range may be read soon: a hint, which may block while it is followed.

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/extents.h"
+#include "base/fd.h"
 #include "base/range.h"
 #include "base/result.h"
 
@@ -43,12 +44,8 @@ class Image {
     return false;
   }
 
-  // Where the range can be sent from with sendfile(2), now: a descriptor that
-  // the image owns, and the range's offset there. -1: nowhere.
-  struct Place {
-    int fd = -1;
-    std::uint64_t offset = 0;
-  };
+  // Where the range can be sent from with sendfile(2), now; the image owns the
+  // descriptor.
   virtual Place cached(ByteRange) const { return {}; }
 
   // As in io::File.

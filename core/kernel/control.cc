@@ -9,24 +9,13 @@
 #include <limits>
 
 #include "base/uuid.h"
+#include "kernel/raw_uuid.h"
 #include "uapi/blksnap.h"
 
 namespace blksnap::kernel {
 namespace {
 
 constexpr std::uint64_t kSector = 512;
-
-blksnap_uuid to_kernel(const Uuid& id) {
-  blksnap_uuid raw;
-  std::copy(id.begin(), id.end(), raw.b);
-  return raw;
-}
-
-Uuid from_kernel(const blksnap_uuid& raw) {
-  Uuid id;
-  std::copy(std::begin(raw.b), std::end(raw.b), id.begin());
-  return id;
-}
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/uuid.h"
+#include "kernel/raw_uuid.h"
 #include "uapi/blkfilter.h"
 #include "uapi/blksnap.h"
 
@@ -81,8 +82,7 @@ Result<CbtInfo> Filter::cbt_info() const {
   info.capacity = raw.device_capacity;
   info.block_size = raw.block_size;
   info.block_count = raw.block_count;
-  std::copy(std::begin(raw.generation_id.b), std::end(raw.generation_id.b),
-            info.generation.begin());
+  info.generation = from_kernel(raw.generation_id);
   info.changes_number = raw.changes_number;
   return info;
 }

@@ -14,18 +14,13 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
+#include "kernel/raw_uuid.h"
 #include "uapi/blkfilter.h"
 #include "uapi/blksnap.h"
 
 namespace blksnap::kernel {
 
 namespace {
-
-boost::uuids::uuid from_kernel(const blksnap_uuid& raw) {
-  boost::uuids::uuid id;
-  std::copy(std::begin(raw.b), std::end(raw.b), id.begin());
-  return id;
-}
 
 // Bytes of what a command of the filter tells, 0 where the command does more
 // than to tell.
@@ -111,8 +106,7 @@ class Keeper::Child {
 
   void release_the_rest() {
     for (const auto& [id, control] : snapshots_) {
-      blksnap_uuid raw;
-      std::copy(id.begin(), id.end(), raw.b);
+      blksnap_uuid raw = to_kernel(id);
       const int code =
           kernel_.ioctl(control, BLKSNAP_IOCTL_SNAPSHOT_DESTROY, &raw);
       if (code == 0) {

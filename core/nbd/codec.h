@@ -185,10 +185,6 @@ void append_option_error(Bytes& out, std::uint32_t option, OptionReply type,
 void append_simple_reply(Bytes& out, std::uint64_t cookie, std::uint32_t error);
 void append_chunk(Bytes& out, const Request& request, Headers headers,
                   std::uint16_t flags, ReplyType type, std::size_t length);
-constexpr std::size_t chunk_size(Headers headers) {
-  return headers == Headers::kExtended ? sizeof(wire::ExtendedChunkHeader)
-                                       : sizeof(wire::ChunkHeader);
-}
 
 // Reads the data of an option or the payload of a request front to back. Every
 // call says whether the bytes were there; after a false one it is malformed.

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "nbd/peer.h"
 
 namespace blksnap::nbd {
 
@@ -204,7 +205,7 @@ Result<ListeningSocket> listen_unix(const std::string& path,
                               " bytes");
   const sockaddr_un address = unix_address(path);
   if (auto free = make_way(path, address); !free)
-    return Error{free.error().code, where + ": " + free.error().message};
+    return context(where, free.error());
 
   UniqueFd fd = stream_socket(AF_UNIX);
   if (!fd) return fail(errno, where);
@@ -287,16 +288,9 @@ Result<ListeningSocket> listen_vsock(const std::string& port) {
 
 Result<ListeningSocket> adopt_listener(UniqueFd fd) {
   const std::string where = "descriptor " + std::to_string(fd.get());
-  const auto option = [&fd](int name) {
-    int value = 0;
-    socklen_t length = sizeof value;
-    return ::getsockopt(fd.get(), SOL_SOCKET, name, &value, &length) == 0
-               ? value
-               : -1;
-  };
-  const int type = option(SO_TYPE);
+  const int type = socket_option(fd.get(), SO_TYPE);
   if (type < 0) return fail(errno, where);
-  if (type != SOCK_STREAM || option(SO_ACCEPTCONN) != 1)
+  if (type != SOCK_STREAM || socket_option(fd.get(), SO_ACCEPTCONN) != 1)
     return refuse(EINVAL, where + ": not a stream socket that listens");
   auto endpoint = endpoint_of(fd.get());
   if (!endpoint) return context(where, endpoint.error());

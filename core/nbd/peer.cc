@@ -79,4 +79,11 @@ Peer peer_of(int fd) {
   return peer;
 }
 
+int socket_option(int fd, int option) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  ::getsockopt(fd, SOL_SOCKET, option, &value, &length);
+  return value;
+}
+
 }  // namespace blksnap::nbd

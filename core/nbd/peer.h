@@ -23,4 +23,7 @@ struct Peer {
 // Any thread; does not block.
 Peer peer_of(int fd);
 
+// An option of level SOL_SOCKET; -1 with errno where there is no answer.
+int socket_option(int fd, int option);
+
 }  // namespace blksnap::nbd

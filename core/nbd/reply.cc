@@ -104,8 +104,7 @@ Reply read_reply(const Request& request, Headers headers, Buffer data) {
   return reply;
 }
 
-Reply read_reply(const Request& request, Headers headers,
-                 exports::Export::Place file) {
+Reply read_reply(const Request& request, Headers headers, Place file) {
   Reply reply;
   if (headers == Headers::kSimple) {
     append_simple_reply(reply.head, request.cookie, 0);

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
-#include "export/export.h"
 #include "nbd/block_status.h"
 #include "nbd/buffer.h"
 #include "nbd/codec.h"
@@ -21,7 +21,7 @@ namespace blksnap::nbd {
 struct Reply {
   Bytes head;
   Buffer data;
-  exports::Export::Place file;  // fd -1: the body is in `data`
+  Place file;                   // fd -1: the body is in `data`
   std::size_t body_offset = 0;  // in `data`
   std::size_t body_size = 0;
 
@@ -52,8 +52,7 @@ inline constexpr std::size_t kHoleBytes = 4096;
 Reply read_reply(const Request& request, Headers headers, Buffer data);
 
 // The same, with the data in a file, all in one piece.
-Reply read_reply(const Request& request, Headers headers,
-                 exports::Export::Place file);
+Reply read_reply(const Request& request, Headers headers, Place file);
 // All of it is a hole. Not simple.
 Reply hole_reply(const Request& request, Headers headers);
 

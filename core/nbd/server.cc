@@ -39,13 +39,6 @@ constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 // After accept() failed for want of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
-int socket_option(int fd, int option) {
-  int value = -1;
-  socklen_t length = sizeof value;
-  ::getsockopt(fd, SOL_SOCKET, option, &value, &length);
-  return value;
-}
-
 stream_protocol protocol_of(int fd) {
   return {socket_option(fd, SO_DOMAIN), socket_option(fd, SO_PROTOCOL)};
 }
