@@ -9,6 +9,8 @@ uri() { echo "nbd+unix:///$1?socket=$socket"; } # EXPORT
 # Starts blksnap-nbd and waits until it serves; WORDs as on its command line.
 serve() { # WORD...
 	on_exit stop_serving
+	# One that ran as another user, or was killed, could not remove it.
+	rm -f /run/blksnap.pid
 	blksnap-nbd -U $socket -P /run/blksnap.pid "$@" >>"$OUT/server.log" 2>&1 &
 	server=$!
 	wait_for 60 test -s /run/blksnap.pid || {
