@@ -4,7 +4,10 @@
 // Not spdlog.h: that is all of it, and by its headers alone.
 #include <spdlog/logger.h>
 
+#include <cstdint>
+#include <span>
 #include <string_view>
+#include <variant>
 
 #include "base/result.h"
 
@@ -17,5 +20,22 @@ spdlog::logger& logger();
 
 // "debug", "info" (at start), "warning", "error" or "off"; else EINVAL.
 Result<void> set_log_level(std::string_view name);
+
+// "text" (at start): lines for people, in local time. "json": an object a line,
+// with time (UTC, as RFC 3339 has it), level, message and the fields. Else
+// EINVAL. Before there are threads.
+Result<void> set_log_format(std::string_view name);
+
+// What a line tells for programs to find.
+struct LogField {
+  std::string_view name;
+  std::variant<std::uint64_t, double, std::string_view> value;
+  bool in_message = false;  // the words say it already: only for JSON
+};
+
+// A line with fields: in text they follow the message, as name=value. As
+// logger() otherwise.
+void log_fields(spdlog::level::level_enum level, std::string_view message,
+                std::span<const LogField> fields);
 
 }  // namespace blksnap
