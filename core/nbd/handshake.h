@@ -111,7 +111,7 @@ class Handshake {
 };
 
 // `text` of a client, fit for a log line or message: control characters
-// replaced, at most 80 bytes.
-std::string printable(std::string_view text);
+// replaced, at most so many bytes.
+std::string printable(std::string_view text, std::size_t most = 80);
 
 }  // namespace blksnap::nbd

@@ -68,6 +68,7 @@ Stream::Outcome Outbox::send(Stream& stream, Settled& settled) {
 
 void Outbox::advance(std::size_t bytes, Settled& settled) {
   sent_ += bytes;
+  settled.bytes += bytes;
   while (!queue_.empty()) {
     const Reply& first = queue_.front().reply;
     const std::size_t size = first.head.size() + first.body_size;

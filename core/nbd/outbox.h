@@ -28,6 +28,7 @@ class Outbox {
   struct Settled {
     std::size_t replies = 0;
     std::size_t cost = 0;
+    std::size_t bytes = 0;  // that were sent, also of replies still here
   };
 
   // Sends as much as goes without waiting: all of it (kDone), or not (kWait;

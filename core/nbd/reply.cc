@@ -14,6 +14,7 @@ namespace blksnap::nbd {
 
 Reply error_reply(const Request& request, Headers headers, const Error& error) {
   Reply reply;
+  reply.error = true;
   const std::uint32_t value = nbd_error(error.code, request);
   if (headers == Headers::kSimple) {
     append_simple_reply(reply.head, request.cookie, value);

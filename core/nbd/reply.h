@@ -20,6 +20,7 @@ namespace blksnap::nbd {
 // the page cache, to the socket.
 struct Reply {
   Bytes head;
+  bool error = false;
   Buffer data;
   Place file;                   // fd -1: the body is in `data`
   std::size_t body_offset = 0;  // in `data`

@@ -78,6 +78,7 @@ class Server::Impl {
                      std::function<void()> ended);
   void start();
   void stop();
+  Counters::Totals totals() const { return counters_.totals(); }
 
  private:
   using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
@@ -123,6 +124,7 @@ class Server::Impl {
   Loop accepting_;
   std::vector<std::unique_ptr<Loop>> loops_;  // of sessions
   std::atomic<std::size_t> next_loop_ = 0;
+  Counters counters_;
   asio::thread_pool workers_;  // destroyed before the loops, which they post to
 
   // Belong to the loop accepting_.
@@ -164,6 +166,7 @@ asio::awaitable<void> Server::Impl::accept_from(
     const Peer peer = peer_of(connected.get());
     if (!options_.allow.admits(peer)) {
       logger().warn("{}: closed: not on the allow list", peer.name);
+      counters_.refused();
       continue;
     }
     while (acceptor.is_open() &&
@@ -182,8 +185,10 @@ Result<void> Server::Impl::serve(UniqueFd connected, std::string peer,
                                  std::function<void()> ended) {
   if (socket_option(connected.get(), SO_TYPE) != SOCK_STREAM)
     return refuse(EINVAL, peer + ": not a stream socket");
-  if (!options_.allow.admits(peer_of(connected.get())))
+  if (!options_.allow.admits(peer_of(connected.get()))) {
+    counters_.refused();
     return refuse(EACCES, peer + ": not on the allow list");
+  }
   tune(connected.get());
   return start_session(std::move(connected), std::move(peer), std::move(ended));
 }
@@ -204,13 +209,14 @@ Result<void> Server::Impl::start_session(UniqueFd connected,
   connected.release();
   const std::uint64_t id = ++last_id_;
   const auto session = std::make_shared<Session>(
-      std::move(socket), *catalogue_, workers_, options_,
+      std::move(socket), *catalogue_, workers_, options_, counters_,
       "client " + std::to_string(id) + " (" + peer + ")",
       [this, id, ended = std::move(ended)] {
         session_ended(id);
         if (ended) ended();
       });
   sessions_.emplace(id, session);
+  counters_.accepted();
   session->start();  // posts
   return {};
 }
@@ -284,6 +290,9 @@ void Server::start() {
 }
 void Server::stop() {
   impl_->stop();
+}
+Counters::Totals Server::totals() const {
+  return impl_->totals();
 }
 
 }  // namespace blksnap::nbd

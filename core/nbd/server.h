@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "export/catalogue.h"
 #include "nbd/allow_list.h"
+#include "nbd/counters.h"
 #include "nbd/listener.h"
 #include "nbd/tls.h"
 
@@ -73,6 +74,9 @@ class Server {
   // however long that takes: the caller is about to destroy what they use.
   // Idempotent; not from a thread of the server.
   void stop();
+
+  // Of all connections up to now. Any thread, any time.
+  Counters::Totals totals() const;
 
  private:
   class Impl;

@@ -31,16 +31,21 @@ constexpr std::size_t kInputSize = 4096;
 constexpr std::size_t kCopied = 32 * 1024;
 // Requests after which other connections of the thread have their turn.
 constexpr unsigned kTurn = 64;
+// Bytes of contexts' names in the log: those of some backup tools fit, those
+// of a client that selects all there are need not.
+constexpr std::size_t kLoggedContexts = 400;
 
 }  // namespace
 
 Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
                  asio::thread_pool& workers, const ServerOptions& options,
-                 std::string peer, std::function<void()> ended)
+                 Counters& counters, std::string peer,
+                 std::function<void()> ended)
     : stream_(std::move(socket)),
       catalogue_(catalogue),
       workers_(workers),
       options_(options),
+      counters_(counters),
       peer_(std::move(peer)),
       ended_(std::move(ended)),
       input_(kInputSize),
@@ -56,6 +61,7 @@ void Session::start() {
 void Session::stop() {
   asio::post(stream_.executor(), [self = shared_from_this()] {
     self->stopping_ = true;
+    self->end_with("the server is stopping");
     if (!self->agreement_) return self->close();
     self->stream_.shutdown_read();
   });
@@ -64,6 +70,7 @@ void Session::stop() {
 void Session::abort() {
   asio::post(stream_.executor(), [self = shared_from_this()] {
     self->broken_ = true;
+    self->end_with("the server is stopping, and replies were not taken");
     self->close();
   });
 }
@@ -75,11 +82,14 @@ asio::awaitable<void> Session::run() {
     if (co_await handshake()) co_await serve_requests();
   } catch (const std::exception& e) {
     logger().error("{}: {}", peer_, e.what());
+    end_with(e.what(), End::kFault);
     broken_ = true;
   }
   while (requests_in_flight_ != 0) co_await reply_sent();
   close();
-  logger().debug("{}: disconnected", peer_);
+  counters_.left(tally_);
+  if (!agreement_ && end_ == End::kFault) counters_.failed_handshake();
+  log_end();
   ended_();
 }
 
@@ -88,7 +98,7 @@ asio::awaitable<bool> Session::handshake() {
   deadline.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
     if (ec || !self || self->agreement_) return;
-    logger().warn("{}: closed: the handshake took too long", self->peer_);
+    self->end_with("the handshake took too long", End::kFault);
     self->close();
   });
 
@@ -114,15 +124,19 @@ asio::awaitable<bool> Session::handshake() {
     co_await asio::co_spawn(workers_, feed(), asio::use_awaitable);
   }
   if (machine.state() == Handshake::State::kClosed) {
-    if (!machine.reason().empty())
-      logger().warn("{}: closed: {}", peer_, printable(machine.reason()));
+    if (machine.reason().empty()) {
+      end_with("the client ended the handshake");
+    } else {
+      end_with(printable(machine.reason()), End::kFault);
+    }
     co_return false;
   }
   agreement_ = std::make_shared<const Agreement>(machine.take_agreement());
-  logger().info("{}: export \"{}\", {}, {} metadata contexts", peer_,
-                agreement_->served->name(),
-                name_of_headers(agreement_->headers),
-                agreement_->contexts.size());
+  logger().debug("{}: export \"{}\", {}, {} metadata contexts", peer_,
+                 agreement_->served->name(),
+                 name_of_headers(agreement_->headers),
+                 agreement_->contexts.size());
+  counters_.entered(agreement_->served->name(), tally_);
   allocation_ = agreement_->served->find_context("base:allocation");
   co_return true;
 }
@@ -131,12 +145,12 @@ asio::awaitable<bool> Session::start_tls() {
   // Whoever sends on without waiting for the answer may be somebody else, who
   // puts words into an encrypted client's mouth.
   if (input_begin_ != input_end_) {
-    logger().warn("{}: closed: data between NBD_OPT_STARTTLS and TLS", peer_);
+    end_with("data between NBD_OPT_STARTTLS and TLS", End::kFault);
     co_return false;
   }
   const auto started = co_await stream_.start_tls(options_.tls);
   if (!started) {
-    logger().warn("{}: closed: {}", peer_, printable(started.error().message));
+    end_with(printable(started.error().message), End::kFault);
     co_return false;
   }
   logger().debug("{}: {}", peer_, printable(stream_.tls()->peer()));
@@ -156,10 +170,14 @@ asio::awaitable<void> Session::serve_requests() {
     const auto request = decode_request(header, agreement_->headers);
     if (!request) {
       // Nobody knows where the next request starts.
-      logger().warn("{}: closed: wrong magic number before a request", peer_);
+      end_with("wrong magic number before a request", End::kFault);
       co_return;
     }
-    if (request->type == NBD_CMD_DISC) co_return;
+    tally_->request(request->type);
+    if (request->type == NBD_CMD_DISC) {
+      end_with("the client disconnected");
+      co_return;
+    }
     if (!co_await take(*request)) co_return;
   }
 }
@@ -168,8 +186,9 @@ asio::awaitable<void> Session::serve_requests() {
 asio::awaitable<bool> Session::take(Request request) {
   std::uint64_t payload = payload_length(request, agreement_->headers);
   if (payload > kMaxPayload) {
-    logger().warn("{}: closed: {} with {} bytes of data", peer_,
-                  name_of_command(request.type), payload);
+    end_with(std::string(name_of_command(request.type)) + " with " +
+                 std::to_string(payload) + " bytes of data",
+             End::kFault);
     co_return false;
   }
   Result<void> allowed;
@@ -192,14 +211,14 @@ asio::awaitable<bool> Session::take(Request request) {
     if (!co_await skip(payload)) co_return false;
     logger().debug("{}: {}", peer_, allowed.error().message);
     ++requests_in_flight_;
-    outbox_.push(error_reply(request, agreement_->headers, allowed.error()), 0);
+    send_later(error_reply(request, agreement_->headers, allowed.error()), 0);
     co_return true;
   }
   if (request.type == NBD_CMD_READ) {
     if (auto reply = read_now(request)) {
       ++requests_in_flight_;
       bytes_in_flight_ += cost;
-      outbox_.push(std::move(*reply), cost);
+      send_later(std::move(*reply), cost);
       co_return true;
     }
   }
@@ -273,14 +292,15 @@ void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
     asio::post(
         session.stream_.executor(),
         [self = std::move(self), cost, reply = std::move(reply)]() mutable {
-          self->answer(std::move(reply), cost);
+          self->send_later(std::move(reply), cost);
+          self->flush();
         });
   });
 }
 
-void Session::answer(Reply reply, std::size_t cost) {
+void Session::send_later(Reply reply, std::size_t cost) {
+  if (reply.error) tally_->error();
   outbox_.push(std::move(reply), cost);
-  flush();
 }
 
 // Sends what waits, as far as it goes, and sees to it that the rest follows.
@@ -306,7 +326,7 @@ bool Session::send_some() {
   Stream::Outcome sent;
   if (!broken_) sent = outbox_.send(stream_, settled);
   if (sent.state == Stream::State::kBroken) {
-    logger().debug("{}: closed: {}", peer_, std::strerror(sent.error));
+    end_with(std::strerror(sent.error));
     broken_ = true;
     close();
   }
@@ -317,6 +337,7 @@ bool Session::send_some() {
 
 // So much has been sent, or never will be.
 void Session::settle(const Outbox::Settled& settled) {
+  tally_->sent(settled.bytes);
   if (settled.replies == 0) return;
   requests_in_flight_ -= settled.replies;
   bytes_in_flight_ -= settled.cost;
@@ -342,9 +363,13 @@ asio::awaitable<bool> Session::read_exactly(std::span<std::byte> out) {
     const bool large = out.size() >= input_.size();
     flush();
     const auto got = co_await stream_.read(large ? out : std::span(input_));
-    if (got.state == Stream::State::kBroken)
-      logger().debug("{}: closed: {}", peer_, std::strerror(got.error));
-    if (got.state != Stream::State::kDone) co_return false;
+    if (got.state != Stream::State::kDone) {
+      end_with(got.state == Stream::State::kEnd
+                   ? "the client closed the connection"
+                   : std::strerror(got.error));
+      co_return false;
+    }
+    tally_->received(got.bytes);
     if (large) {
       out = out.subspan(got.bytes);
     } else {
@@ -361,9 +386,13 @@ asio::awaitable<bool> Session::write_all(const Bytes& bytes) {
     const iovec piece{const_cast<std::byte*>(bytes.data()) + done,
                       bytes.size() - done};
     const auto sent = stream_.write({&piece, 1}, false);
-    if (sent.state == Stream::State::kBroken) co_return false;
+    if (sent.state == Stream::State::kBroken) {
+      end_with(std::strerror(sent.error));
+      co_return false;
+    }
     if (sent.state == Stream::State::kWait) co_await stream_.writable();
     done += sent.bytes;
+    tally_->sent(sent.bytes);
   }
   co_return true;
 }
@@ -380,6 +409,39 @@ asio::awaitable<bool> Session::skip(std::size_t bytes) {
 
 void Session::close() {
   stream_.close();
+}
+
+void Session::end_with(std::string why, End end) {
+  if (!why_ended_.empty()) return;
+  why_ended_ = std::move(why);
+  end_ = end;
+}
+
+// The one line of each connection.
+void Session::log_end() const {
+  const Counts counts = tally_->counts();
+  const std::chrono::duration<double> took =
+      std::chrono::steady_clock::now() - began_;
+  const std::string tls = stream_.tls() ? printable(stream_.tls()->peer()) : "";
+  std::string contexts;
+  std::vector<LogField> fields = {{"peer", peer_, true},
+                                  {"reason", why_ended_, true}};
+  if (!tls.empty()) fields.push_back({"tls", tls});
+  if (agreement_) {
+    for (const SelectedContext& selected : agreement_->contexts)
+      contexts += (contexts.empty() ? "" : ",") + selected.name;
+    contexts = printable(contexts, kLoggedContexts);
+    fields.push_back({"export", agreement_->served->name()});
+    fields.push_back({"headers", name_of_headers(agreement_->headers)});
+    fields.push_back({"contexts", contexts});
+    fields.push_back({"requests", counts.all_requests()});
+    fields.push_back({"errors", counts.errors});
+  }
+  fields.push_back({"received", counts.bytes_received});
+  fields.push_back({"sent", counts.bytes_sent});
+  fields.push_back({"seconds", took.count()});
+  log_fields(end_ == End::kFault ? spdlog::level::warn : spdlog::level::info,
+             peer_ + ": closed: " + why_ended_, fields);
 }
 
 }  // namespace blksnap::nbd

@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "export/catalogue.h"
 #include "nbd/agreement.h"
+#include "nbd/counters.h"
 #include "nbd/execute.h"
 #include "nbd/outbox.h"
 #include "nbd/server.h"
@@ -40,11 +42,11 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   // `socket`'s executor is run by one thread. `peer` says in log lines who it
   // is. `ended` is called on that thread when no request is in flight any more
-  // and the socket is closed. The catalogue and the workers outlive the
-  // session.
+  // and the socket is closed. Catalogue, workers, options and counters outlive
+  // the session.
   Session(Stream::Socket socket, const exports::Catalogue& catalogue,
           boost::asio::thread_pool& workers, const ServerOptions& options,
-          std::string peer, std::function<void()> ended);
+          Counters& counters, std::string peer, std::function<void()> ended);
 
   void start();
 
@@ -78,18 +80,31 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Reply> read_now(const Request& request);
   std::optional<Reply> send_from_memory(const Request& request);
   void submit(const Request& request, Buffer buffer, std::size_t cost);
-  void answer(Reply reply, std::size_t cost);
+  void send_later(Reply reply, std::size_t cost);
   void flush();
   bool send_some();
   void settle(const Outbox::Settled& settled);
   void close();
 
+  // Why it ended: the first reason is the one that counts. `fault`: of the
+  // client, or in what came from it; somebody should look into that.
+  enum class End { kInOrder, kFault };
+  void end_with(std::string why, End end = End::kInOrder);
+  void log_end() const;
+
   Stream stream_;
   const exports::Catalogue& catalogue_;
   boost::asio::thread_pool& workers_;
   const ServerOptions& options_;
+  Counters& counters_;
   const std::string peer_;
   const std::function<void()> ended_;
+
+  const std::chrono::steady_clock::time_point began_ =
+      std::chrono::steady_clock::now();
+  const std::shared_ptr<Tally> tally_ = std::make_shared<Tally>();
+  std::string why_ended_;
+  End end_ = End::kInOrder;
 
   std::shared_ptr<const Agreement> agreement_;  // null while negotiating
   bool stopping_ = false;

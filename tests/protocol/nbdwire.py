@@ -315,10 +315,11 @@ class Server:
         self.log = os.path.join(directory, "log")
         if listen is None:
             listen = ("-U", self.path)
+        verbose = () if any("--log-level" in arg for arg in args) else ("-v",)
         with open(self.log, "ab") as log:
             popen.setdefault("stderr", log)
             self.process = subprocess.Popen(
-                [*wrapper, os.environ["BLKSNAP_NBD"], "-v", *listen, "-P",
+                [*wrapper, os.environ["BLKSNAP_NBD"], *verbose, *listen, "-P",
                  self.pidfile, *args], **popen)
         deadline = time.monotonic() + TIMEOUT
         while not os.path.exists(self.pidfile):
