@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "export/open.h"
 #include "kernel/keeper.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "nbd/server.h"
 #include "options.h"
 #include "pidfile.h"
@@ -109,6 +111,12 @@ Result<int> serve(const Options& options) {
   // systems are frozen for a snapshot. Clients that connect early wait.
   auto sockets = open_sockets(options);
   if (!sockets) return sockets.error();
+  std::vector<nbd::ListeningSocket> metrics_sockets;
+  if (!options.metrics.empty()) {
+    auto listening = listen_for_metrics(options.metrics);
+    if (!listening) return context("--metrics", listening.error());
+    metrics_sockets = std::move(*listening);
+  }
   UniqueFd connected;
   if (options.connected_fd) {
     auto socket = connected_socket(*options.connected_fd);
@@ -155,6 +163,10 @@ Result<int> serve(const Options& options) {
     server.add_listener(std::move(socket));
   }
   server.start();
+  std::optional<MetricsEndpoint> metrics;
+  if (!metrics_sockets.empty())
+    metrics.emplace(std::move(metrics_sockets),
+                    [&server] { return metrics_text(server.totals()); });
   if (connected) {
     auto served = server.serve(std::move(connected),
                                "fd " + std::to_string(*options.connected_fd),
@@ -182,10 +194,10 @@ int run(int argc, char** argv) {
   const auto parsed = parse_options(argc, argv);
   if (!parsed) return fail_with(parsed.error());
   if (parsed->exit_status) return *parsed->exit_status;
-  if (parsed->options.verbose) {
-    if (auto level = set_log_level("debug"); !level)
-      return fail_with(level.error());
-  }
+  if (auto set = set_log_level(parsed->options.log_level); !set)
+    return fail_with(context("--log-level", set.error()));
+  if (auto set = set_log_format(parsed->options.log_format); !set)
+    return fail_with(context("--log-format", set.error()));
   const auto status = serve(parsed->options);
   return status ? *status : fail_with(status.error());
 }

@@ -6,7 +6,9 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
+#include <sstream>
 
 namespace blksnap::server {
 namespace {
@@ -24,6 +26,8 @@ struct Raw {
   std::optional<std::string> group;
   std::string tls = "off";
   bool single = false;
+  bool verbose = false;
+  bool dump_config = false;
   unsigned handshake_seconds = 0;
   std::optional<std::string> max_bytes;
   std::vector<std::string> words;
@@ -122,6 +126,19 @@ Result<void> set_limits(nbd::ServerOptions& limits, const Raw& raw) {
     return refuse(EINVAL, "--max-bytes: " + *raw.max_bytes + " is no limit");
   limits.bytes_in_flight = *bytes;
   return {};
+}
+
+// What is set, defaults included, as --config reads it.
+std::string config_of(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) option->capture_default_str();
+  std::istringstream lines(app.config_to_str(/*default_also=*/true));
+  std::string config;
+  for (std::string line; std::getline(lines, line);) {
+    // Neither given nor with a default.
+    if (!line.ends_with("=\"\"") && !line.ends_with("=\"[]\""))
+      config += line + "\n";
+  }
+  return config;
 }
 
 // Do the options make sense together?
@@ -236,6 +253,25 @@ void add_limits(CLI::App& app, nbd::ServerOptions& limits, Raw& raw) {
       ->check(between(1, 1 << 12));
 }
 
+void add_logging(CLI::App& app, Options& options, Raw& raw) {
+  CLI::Option* const level =
+      app.add_option("--log-level", options.log_level,
+                     "debug, info, warning, error or off [info]")
+          ->type_name("LEVEL");
+  app.add_flag("-v,--verbose", raw.verbose, "the same as --log-level=debug")
+      ->excludes(level)
+      ->configurable(false);
+  app.add_option("--log-format", options.log_format,
+                 "text, or json: an object a line [text]")
+      ->type_name("FORMAT");
+  app.add_option("--metrics", options.metrics,
+                 "serve counters for Prometheus on unix:PATH or ADDRESS:PORT")
+      ->type_name("WHERE");
+  app.add_flag("--dump-config", raw.dump_config,
+               "print what is set, as --config reads it, and end")
+      ->configurable(false);
+}
+
 void add_process(CLI::App& app, Options& options, bool& foreground) {
   app.add_option("--run", options.command,
                  "serve while this shell command runs, on a private Unix "
@@ -247,8 +283,12 @@ void add_process(CLI::App& app, Options& options, bool& foreground) {
   app.add_option("-P,--pidfile", options.pidfile,
                  "write the process id here once clients can connect")
       ->type_name("FILE");
-  app.add_flag("-f,--foreground", foreground, "accepted; it never forks");
-  app.add_flag("-v,--verbose", options.verbose, "log more");
+  app.add_flag("-f,--foreground", foreground, "accepted; it never forks")
+      ->configurable(false);
+  app.set_config("--config", "", "read options and words from this file")
+      ->type_name("FILE");
+  // As on the command line: what is misspelt may have been important.
+  app.allow_config_extras(CLI::config_extras_mode::error);
 }
 
 }  // namespace
@@ -268,12 +308,17 @@ Result<Parsed> parse_options(int argc, char** argv) {
   add_access(app, options, raw);
   add_limits(app, options.limits, raw);
   add_process(app, options, always);
+  add_logging(app, options, raw);
   app.add_option("WORD", raw.words, "what to serve: KEY=VALUE, see below");
   app.footer(std::string("Words:\n") + kSettingsHelp +
              "\nIt runs until SIGINT or SIGTERM, which release a snapshot that "
              "device= took.");
   try {
     app.parse(argc, argv);
+  } catch (const CLI::FileError& error) {
+    return refuse(EINVAL, std::string("--config: ") + error.what());
+  } catch (const CLI::ConfigError& error) {
+    return refuse(EINVAL, std::string("--config: ") + error.what());
   } catch (const CLI::ParseError& error) {
     // Help and --version come as errors too, with exit code 0.
     if (error.get_exit_code() != 0) return refuse(EINVAL, error.what());
@@ -287,10 +332,15 @@ Result<Parsed> parse_options(int argc, char** argv) {
   }
   if (auto set = set_access(options, raw); !set) return set.error();
   if (auto set = set_limits(options.limits, raw); !set) return set.error();
+  if (raw.verbose) options.log_level = "debug";
   if (auto fits = check(options); !fits) return fits.error();
   auto settings = settings_from(raw.words);
   if (!settings) return settings.error();
   options.settings = std::move(*settings);
+  if (raw.dump_config) {
+    std::fputs(config_of(app).c_str(), stdout);
+    parsed.exit_status = 0;
+  }
   return parsed;
 }
 

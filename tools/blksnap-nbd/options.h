@@ -34,7 +34,9 @@ struct Options {
   std::string command;  // of --run
   std::string export_name;
   std::string pidfile;
-  bool verbose = false;
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string metrics;  // where to listen; "" is nowhere
 
   nbd::ServerOptions limits;  // the allow list among them
   Settings settings;
