@@ -11,33 +11,6 @@
 #include "base/uuid.h"
 
 namespace blksnap::cbt {
-namespace {
-
-// Index of the first byte in [from, end) that is, or is not, above `since`;
-// `end` if there is none. Most of a map is long runs, so whole strides are
-// looked at without a branch per byte, in a shape that compilers vectorise; but
-// not where the run ends soon, as a stride costs more than a few bytes.
-std::size_t run_end(const std::uint8_t* bytes, std::size_t from,
-                    std::size_t end, std::uint8_t since, bool changed) {
-  constexpr std::size_t kStride = 64;
-  const std::uint8_t expected = changed ? 1 : 0;
-  for (const std::size_t soon = std::min(end, from + kStride / 8); from < soon;
-       ++from)
-    if ((bytes[from] > since) != changed) return from;
-  while (end - from >= kStride) {
-    std::uint8_t differs = 0;
-    for (std::size_t i = 0; i < kStride; ++i) {
-      differs |= static_cast<std::uint8_t>(bytes[from + i] > since) ^ expected;
-    }
-    if (differs != 0) break;
-    from += kStride;
-  }
-  while (from < end && (bytes[from] > since) == changed) ++from;
-  return from;
-}
-
-}  // namespace
-
 std::string Checkpoint::to_string() const {
   return blksnap::to_string(generation) + "." + std::to_string(number);
 }
@@ -94,7 +67,70 @@ ChangeMap::ChangeMap(std::uint64_t capacity, std::uint32_t block_size,
     : capacity_(capacity),
       block_size_(block_size),
       taken_(taken),
-      bytes_(std::move(bytes)) {}
+      bytes_(std::move(bytes)) {
+  summarise();
+}
+
+void ChangeMap::summarise() {
+  const auto add_level = [&](std::size_t count, auto&& bounds_of) {
+    std::vector<Bounds> level((count - 1) / kFanOut + 1);
+    for (std::size_t group = 0; group < level.size(); ++group) {
+      const std::size_t end = std::min(count, (group + 1) * kFanOut);
+      Bounds all = bounds_of(group * kFanOut);
+      for (std::size_t i = group * kFanOut + 1; i < end; ++i) {
+        const Bounds one = bounds_of(i);
+        all.highest = std::max(all.highest, one.highest);
+        all.lowest = std::min(all.lowest, one.lowest);
+      }
+      level[group] = all;
+    }
+    summaries_.push_back(std::move(level));
+  };
+  add_level(bytes_.size(), [&](std::size_t i) {
+    return Bounds{bytes_[i], bytes_[i]};
+  });
+  while (summaries_.back().size() > kFanOut) {
+    const std::size_t below = summaries_.size() - 1;
+    add_level(summaries_[below].size(),
+              [&](std::size_t i) { return summaries_[below][i]; });
+  }
+}
+
+// Level 0 is the map, level n the nth summary: have all blocks of an entry
+// changed, or has none?
+bool ChangeMap::all_of(std::size_t level, std::size_t index, std::uint8_t since,
+                       bool changed) const {
+  if (level == 0) return (bytes_[index] > since) == changed;
+  const Bounds& bounds = summaries_[level - 1][index];
+  return changed ? bounds.lowest > since : bounds.highest <= since;
+}
+
+std::size_t ChangeMap::size_of(std::size_t level) const {
+  return level == 0 ? bytes_.size() : summaries_[level - 1].size();
+}
+
+// The first block from `from` on that is unlike the run; or the end of the map.
+std::size_t ChangeMap::run_end(std::size_t from, std::uint8_t since,
+                               bool changed) const {
+  // Most runs of a map without long ones end here.
+  const std::size_t soon = std::min(bytes_.size(), from + kFanOut / 4);
+  for (; from < soon; ++from)
+    if ((bytes_[from] > since) != changed) return from;
+
+  // Up from the end of a group, down into one that is not all alike.
+  std::size_t level = 0;
+  while (from < size_of(level)) {
+    if (!all_of(level, from, since, changed)) {
+      if (level == 0) return from;
+      --level;
+      from *= kFanOut;
+    } else if (++from % kFanOut == 0 && level < summaries_.size()) {
+      ++level;
+      from /= kFanOut;
+    }
+  }
+  return bytes_.size();
+}
 
 bool ChangeMap::answers(const Checkpoint& since) const {
   return taken_.number > 0 && since.generation == taken_.generation &&
@@ -109,7 +145,7 @@ void ChangeMap::changed_since(std::uint8_t since, ExtentBuilder& out,
   std::size_t block = out.range().offset / block_size_;
   while (block < end) {
     const bool changed = bytes_[block] > since;
-    block = run_end(bytes_.data(), block, end, since, changed);
+    block = run_end(block + 1, since, changed);
     const std::uint64_t up_to = std::uint64_t{block} * block_size_;
     if (!out.add(up_to, changed ? flags.changed : flags.unchanged)) return;
   }

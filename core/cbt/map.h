@@ -54,7 +54,9 @@ class ChangeMap {
 
   // What changed since take number `since` (block byte > since), over
   // out.range(), which lies within the capacity. The caller has asked
-  // answers(). Takes time in proportion to the range.
+  // answers(). Takes time in proportion to the extents, and for each of them
+  // to the logarithm of the map: wherever the range begins, and however long
+  // what did not change is.
   void changed_since(std::uint8_t since, ExtentBuilder& out) const {
     changed_since(since, out, Flags());
   }
@@ -67,7 +69,22 @@ class ChangeMap {
   std::uint64_t capacity_;
   std::uint32_t block_size_;
   Checkpoint taken_;
+  // The highest and the lowest byte of each group of kFanOut blocks; of each
+  // group of so many groups; and so on, up to a level of a few.
+  struct Bounds {
+    std::uint8_t highest = 0;
+    std::uint8_t lowest = 0;
+  };
+  static constexpr std::size_t kFanOut = 64;
+
+  void summarise();
+  bool all_of(std::size_t level, std::size_t index, std::uint8_t since,
+              bool changed) const;
+  std::size_t size_of(std::size_t level) const;
+  std::size_t run_end(std::size_t from, std::uint8_t since, bool changed) const;
+
   std::vector<std::uint8_t> bytes_;
+  std::vector<std::vector<Bounds>> summaries_;  // [0] is of bytes_
 };
 
 }  // namespace blksnap::cbt
