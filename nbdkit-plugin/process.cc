@@ -25,7 +25,9 @@ namespace {
 class NbdkitSink final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    const std::string text(message.payload.data(), message.payload.size());
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const std::string text(line.data(), line.size());
     if (message.level >= spdlog::level::warn)
       nbdkit_error("%s", text.c_str());
     else
@@ -82,7 +84,9 @@ std::unique_ptr<Process> the_process;
 Process& process() {
   if (!the_process) {
     the_process = std::make_unique<Process>();
-    logger().sinks() = {std::make_shared<NbdkitSink>()};
+    auto sink = std::make_shared<NbdkitSink>();
+    sink->set_formatter(message_formatter());
+    logger().sinks() = {std::move(sink)};
   }
   return *the_process;
 }
@@ -102,9 +106,10 @@ Result<void> Process::open() {
     if (!sockets) return sockets.error();
     std::move(sockets->begin(), sockets->end(), std::back_inserter(listeners_));
   }
-  auto catalogue = exports::open_catalogue(settings_);
+  auto catalogue = exports::open_catalogue(settings_, keeper_);
   if (!catalogue) return catalogue.error();
   catalogue_ = std::move(*catalogue);
+  if (auto kept = keeper_.stay_behind(); !kept) return kept.error();
   const std::vector<int> after = open_descriptors();
   std::set_difference(after.begin(), after.end(), before.begin(), before.end(),
                       std::back_inserter(descriptors_));

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "export/catalogue.h"
+#include "kernel/keeper.h"
 #include "nbd/listener.h"
 #include "nbd/server.h"
 
@@ -26,6 +27,10 @@
 //   (--run). It has to forget all of this instead: forget_in_parent() gives
 //   the objects up and closes their descriptors, as the module does not let a
 //   snapshot go while any process has an image of it open.
+//
+// nbdkit gives up its privileges (-u) between .get_ready and .after_fork, and
+// says so to nobody. So a keeper of them stays behind wherever the module was
+// used; and it releases the snapshot, too, when nbdkit is killed.
 class Process {
  public:
   // .config. One word; EINVAL with a sentence.
@@ -49,6 +54,7 @@ class Process {
   std::vector<std::string> bitmaps_;
 
   // Destroyed in the reverse of this order.
+  blksnap::kernel::Keeper keeper_;
   std::shared_ptr<const blksnap::exports::Catalogue> catalogue_;
   std::vector<blksnap::nbd::ListeningSocket> listeners_;
   std::unique_ptr<blksnap::nbd::Server> server_;

@@ -5,7 +5,6 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <cerrno>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -67,9 +66,10 @@ class JsonMembers : public spdlog::custom_flag_formatter {
 };
 
 template <class Flag>
-std::unique_ptr<spdlog::formatter> formatter(const char* pattern,
-                                             spdlog::pattern_time_type time) {
-  auto made = std::make_unique<spdlog::pattern_formatter>(time);
+std::unique_ptr<spdlog::formatter> formatter(
+    const char* pattern, spdlog::pattern_time_type time,
+    const char* end_of_line = spdlog::details::os::default_eol) {
+  auto made = std::make_unique<spdlog::pattern_formatter>(time, end_of_line);
   made->add_flag<Flag>('*').set_pattern(pattern);
   return made;
 }
@@ -122,6 +122,10 @@ Result<void> set_log_format(std::string_view name) {
                   "log format '" + std::string(name) + "': want text or json");
   }
   return {};
+}
+
+std::unique_ptr<spdlog::formatter> message_formatter() {
+  return formatter<TextFields>("%v%*", spdlog::pattern_time_type::local, "");
 }
 
 void log_fields(spdlog::level::level_enum level, std::string_view message,

@@ -5,6 +5,7 @@
 #include <spdlog/logger.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -25,6 +26,10 @@ Result<void> set_log_level(std::string_view name);
 // with time (UTC, as RFC 3339 has it), level, message and the fields. Else
 // EINVAL. Before there are threads.
 Result<void> set_log_format(std::string_view name);
+
+// For sinks that know time and level in their own way: the message and the
+// fields as text, without an end of line.
+std::unique_ptr<spdlog::formatter> message_formatter();
 
 // What a line tells for programs to find.
 struct LogField {
