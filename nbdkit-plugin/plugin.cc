@@ -183,6 +183,10 @@ int plugin_can_multi_conn(void* handle) {
   return guarded([&] { return served(handle).multi_conn() ? 1 : 0; });
 }
 
+int plugin_is_rotational(void* handle) {
+  return guarded([&] { return served(handle).rotational() ? 1 : 0; });
+}
+
 int plugin_can_extents(void* handle) {
   return static_cast<Handle*>(handle)->allocation ? 1 : 0;
 }
@@ -276,6 +280,7 @@ struct nbdkit_plugin plugin = {
     .get_size = plugin_get_size,
     .can_write = plugin_can_write,
     .can_flush = plugin_can_write,
+    .is_rotational = plugin_is_rotational,
     .can_trim = plugin_can_write,
     .dump_plugin = plugin_dump_plugin,
     .can_zero = plugin_can_write,

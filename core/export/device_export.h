@@ -14,8 +14,9 @@ namespace blksnap::exports {
 // What all exports of one device share. `map` may be missing; if there is one,
 // its capacity is the size of the image.
 struct Device {
-  std::string name;      // of its export, "vdb"
-  std::string origin;    // path that people know it by, "/dev/vdb"
+  std::string name;    // of its export, "vdb"
+  std::string origin;  // path that people know it by, "/dev/vdb"
+  bool rotational = false;
   std::string snapshot;  // UUID, or empty for a plain file
   ImagePtr image;
   MapPtr map;
@@ -53,6 +54,7 @@ class DeviceExport : public Export {
   std::uint64_t size() const override { return device_->image->size(); }
   BlockLimits limits() const override;
   bool writable() const override { return device_->image->writable(); }
+  bool rotational() const override { return device_->rotational; }
   bool multi_conn() const override { return true; }
 
   std::vector<std::shared_ptr<const Context>> contexts() const override;

@@ -73,6 +73,9 @@ class Export {
   virtual BlockLimits limits() const = 0;
   virtual bool writable() const = 0;
 
+  // Does what is served lie on a device that takes time to seek?
+  virtual bool rotational() const = 0;
+
   // May a client use several connections at once? True where a flush on one
   // covers the writes of all (NBD_FLAG_CAN_MULTI_CONN).
   virtual bool multi_conn() const = 0;

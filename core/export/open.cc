@@ -27,6 +27,7 @@ Result<std::unique_ptr<Catalogue>> open_file(const Settings& settings) {
     device.name = std::filesystem::path(settings.file).filename();
   }
   device.origin = settings.file;
+  device.rotational = io::rotational(settings.file);
   device.image = image::make_raw_image(std::move(*file), settings.read_write);
   if (!settings.cbt.empty()) {
     auto map = cbt::read_map(settings.cbt);

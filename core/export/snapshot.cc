@@ -74,6 +74,7 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
   Device device;
   device.name = std::filesystem::path(filter->device()).filename();
   device.origin = filter->device();
+  device.rotational = io::rotational(device.origin);
   device.snapshot = to_string(id);
   device.map = map_for(*filter, (*file)->size());
   device.image = image::make_snapshot_image(

@@ -331,4 +331,13 @@ Result<std::unique_ptr<File>> open_file(const std::string& path,
                                      size, device, block_size);
 }
 
+bool rotational(const std::string& path) {
+  // Looked at first, as above.
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0 || !S_ISBLK(info.st_mode)) return false;
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  unsigned short answer = 0;
+  return fd && ::ioctl(fd.get(), BLKROTATIONAL, &answer) == 0 && answer != 0;
+}
+
 }  // namespace blksnap::io

@@ -96,6 +96,10 @@ struct OpenOptions {
 Result<std::unique_ptr<File>> open_file(const std::string& path,
                                         OpenOptions options = {});
 
+// Does the block device at `path` say that seeking takes it time? False for
+// anything else, and where nobody can tell.
+bool rotational(const std::string& path);
+
 // Makes `content` all that is in the file of this name, which need not exist
 // yet. Crash rule: a temporary file beside it is written and flushed before it
 // is renamed, and the directory is flushed after it, so that at any time the

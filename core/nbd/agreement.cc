@@ -15,6 +15,7 @@ std::uint16_t transmission_flags(const exports::Export& served, Headers headers,
   } else {
     flags |= NBD_FLAG_READ_ONLY;
   }
+  if (served.rotational()) flags |= NBD_FLAG_ROTATIONAL;
   if (headers != Headers::kSimple) flags |= NBD_FLAG_SEND_DF;
   if (headers == Headers::kExtended && contexts)
     flags |= NBD_FLAG_BLOCK_STATUS_PAYLOAD;

@@ -32,6 +32,7 @@ inline constexpr std::uint16_t NBD_FLAG_HAS_FLAGS = 1 << 0;
 inline constexpr std::uint16_t NBD_FLAG_READ_ONLY = 1 << 1;
 inline constexpr std::uint16_t NBD_FLAG_SEND_FLUSH = 1 << 2;
 inline constexpr std::uint16_t NBD_FLAG_SEND_FUA = 1 << 3;
+inline constexpr std::uint16_t NBD_FLAG_ROTATIONAL = 1 << 4;
 inline constexpr std::uint16_t NBD_FLAG_SEND_TRIM = 1 << 5;
 inline constexpr std::uint16_t NBD_FLAG_SEND_WRITE_ZEROES = 1 << 6;
 inline constexpr std::uint16_t NBD_FLAG_SEND_DF = 1 << 7;

@@ -54,6 +54,7 @@ class FakeExport : public exports::Export {
   }
   exports::BlockLimits limits() const override { return sizes; }
   bool writable() const override { return read_write; }
+  bool rotational() const override { return seeks; }
   bool multi_conn() const override { return several; }
 
   std::vector<std::shared_ptr<const exports::Context>> contexts()
@@ -122,6 +123,7 @@ class FakeExport : public exports::Export {
   exports::BlockLimits sizes;
   bool read_write = false;
   bool several = true;
+  bool seeks = false;
   std::vector<std::shared_ptr<const exports::Context>> listed, hidden;
   std::function<Result<void>(std::uint64_t offset)> before_read;
 

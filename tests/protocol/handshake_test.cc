@@ -283,10 +283,11 @@ TEST_CASE("flags of writable exports and with structured replies") {
   Client client;
   client.vda->read_write = true;
   client.vda->several = false;
+  client.vda->seeks = true;
   CHECK(client.outcome(8) == kAck);
   CHECK(client.ask(6, go("vda"))[0].data ==
         be<2>(0) + be<8>(1 << 20) +
-            be<2>(1 | 4 | 8 | 0x20 | 0x40 | 0x80 | 0x400 | 0x800));
+            be<2>(1 | 4 | 8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x800));
 }
 
 TEST_CASE("STRUCTURED_REPLY takes no data") {
