@@ -269,6 +269,9 @@ Result<void> PosixFile::trim(ByteRange range) {
 }
 
 Result<File::Run> PosixFile::run_at(std::uint64_t offset) const {
+  // Linux knows no holes of block devices. And to ask is not free: a seek waits
+  // for the reads that are under way there, and new reads wait for the seek.
+  if (device_) return Run{size_, true};
   const off_t from = static_cast<off_t>(offset);
   const off_t data = ::lseek(fd_.get(), from, SEEK_DATA);
   if (data > from) {
