@@ -74,6 +74,13 @@ Result<void> check_header(const std::string& path, const DiskHeader& header) {
                               std::to_string(header.header_size.value()) +
                               " bytes");
   }
+  // A meaning that they may get some day is not known here.
+  if (std::any_of(std::begin(header.reserved), std::end(header.reserved),
+                  [](std::uint8_t byte) { return byte != 0; })) {
+    return refuse(EINVAL, path +
+                              " is not a change map of version 1: reserved "
+                              "bytes are not 0");
+  }
   return {};
 }
 

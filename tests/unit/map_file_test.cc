@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "cbt/map_file.h"
 
+#include <boost/crc.hpp>
 #include <cerrno>
 
 #include "base/uuid.h"
@@ -105,6 +106,15 @@ TEST_CASE("map file: each refusal has its sentence") {
     content[48] = std::byte{4};
     CHECK(refusal(content) ==
           "memory is damaged: the checksum of its header is wrong");
+  }
+  SUBCASE("reserved") {
+    content[55] = std::byte{1};
+    boost::crc_32_type sum;
+    sum.process_bytes(content.data(), 60);
+    for (int i = 0; i < 4; ++i)
+      content[60 + i] = static_cast<std::byte>(sum.checksum() >> 8 * i);
+    CHECK(refusal(content) ==
+          "memory is not a change map of version 1: reserved bytes are not 0");
   }
   SUBCASE("map") {
     content[64] = std::byte{4};
