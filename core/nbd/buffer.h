@@ -72,11 +72,15 @@ class BufferPool {
     return Buffer(size);
   }
 
-  void put(Buffer buffer) {
-    if (buffer.capacity() == 0 || idle_bytes_ + buffer.capacity() > keep_)
-      return;
-    idle_bytes_ += buffer.capacity();
-    idle_.push_back(std::move(buffer));
+  // Frees it where there is no memory to keep it.
+  void put(Buffer buffer) noexcept {
+    const std::size_t size = buffer.capacity();
+    if (size == 0 || idle_bytes_ + size > keep_) return;
+    try {
+      idle_.push_back(std::move(buffer));
+      idle_bytes_ += size;
+    } catch (const std::bad_alloc&) {
+    }
   }
 
  private:

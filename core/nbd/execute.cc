@@ -64,24 +64,32 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
   return done_reply(request, agreement.headers);
 }
 
-}  // namespace
-
-Reply execute(const Request& request, const Agreement& agreement,
-              Buffer buffer) {
-  Error error;
-  try {
-    auto reply = perform(request, agreement, std::move(buffer));
-    if (reply) return std::move(reply.value());
-    error = reply.error();
-  } catch (const std::bad_alloc&) {
-    error = fail(ENOMEM, std::string(name_of_command(request.type)));
-  } catch (const std::exception& bug) {
-    error = refuse(EIO, bug.what());
-  }
+Reply failure(const Request& request, const Agreement& agreement,
+              const Error& error) {
   // "Cannot be done quickly" is an answer, not a fault.
   if (error.code != EOPNOTSUPP)
     logger().error("{}: {}", agreement.served->name(), error.message);
   return error_reply(request, agreement.headers, error);
+}
+
+}  // namespace
+
+Reply execute(const Request& request, const Agreement& agreement,
+              Buffer buffer) noexcept {
+  try {
+    try {
+      auto reply = perform(request, agreement, std::move(buffer));
+      if (reply) return std::move(reply.value());
+      return failure(request, agreement, reply.error());
+    } catch (const std::bad_alloc&) {
+      const std::string what(name_of_command(request.type));
+      return failure(request, agreement, fail(ENOMEM, what));
+    } catch (const std::exception& bug) {
+      return failure(request, agreement, refuse(EIO, bug.what()));
+    }
+  } catch (const std::exception&) {
+    return {};
+  }
 }
 
 }  // namespace blksnap::nbd

@@ -11,7 +11,10 @@ namespace blksnap::nbd {
 // a write, or room for that of a read; otherwise it is empty. Whatever comes
 // of it, the buffer ends up in the reply or is freed. Blocks on I/O; any
 // thread.
+//
+// A reply without a head, which is none: memory did not suffice even for an
+// error. Its client waits for an answer, so the connection has to end.
 Reply execute(const Request& request, const Agreement& agreement,
-              Buffer buffer);
+              Buffer buffer) noexcept;
 
 }  // namespace blksnap::nbd

@@ -24,12 +24,14 @@ void add(std::vector<iovec>& pieces, std::span<const std::byte> bytes,
 }  // namespace
 
 void Outbox::push(Reply reply, std::size_t cost) {
+  std::list<Entry> chunks;
   for (;;) {
     const std::unique_ptr<Reply> next = std::move(reply.next);
-    queue_.push_back({std::move(reply), next ? 0 : cost, !next});
-    if (!next) return;
+    chunks.push_back({std::move(reply), next ? 0 : cost, !next});
+    if (!next) break;
     reply = std::move(*next);
   }
+  queue_.splice(queue_.end(), chunks);
 }
 
 // What is in memory at the front, up to the first body that is in a file.
@@ -78,12 +80,12 @@ void Outbox::advance(std::size_t bytes, Settled& settled) {
   }
 }
 
-void Outbox::clear(Settled& settled) {
+void Outbox::clear(Settled& settled) noexcept {
   while (!queue_.empty()) pop(settled);
   sent_ = 0;
 }
 
-void Outbox::pop(Settled& settled) {
+void Outbox::pop(Settled& settled) noexcept {
   Entry& first = queue_.front();
   settled.replies += first.last;
   settled.cost += first.cost;

@@ -4,7 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <deque>
+#include <list>
 #include <vector>
 
 #include "nbd/buffer.h"
@@ -20,7 +20,8 @@ class Outbox {
   // `pool` gets the buffers of what was sent.
   explicit Outbox(BufferPool& pool) : pool_(pool) {}
 
-  // `cost`: bytes in flight that sending it gives back.
+  // `cost`: bytes in flight that sending it gives back. Where it throws
+  // (std::bad_alloc), nothing was pushed.
   void push(Reply reply, std::size_t cost);
   bool empty() const { return queue_.empty(); }
 
@@ -36,7 +37,7 @@ class Outbox {
   // nobody can be told any more, the connection has to end).
   Stream::Outcome send(Stream& stream, Settled& settled);
   // Drops what is left.
-  void clear(Settled& settled);
+  void clear(Settled& settled) noexcept;
 
  private:
   struct Entry {
@@ -47,10 +48,10 @@ class Outbox {
 
   bool gather();
   void advance(std::size_t bytes, Settled& settled);
-  void pop(Settled& settled);
+  void pop(Settled& settled) noexcept;
 
   BufferPool& pool_;
-  std::deque<Entry> queue_;
+  std::list<Entry> queue_;
   std::size_t sent_ = 0;  // bytes of the first reply that are gone
   std::vector<iovec> pieces_;
 };

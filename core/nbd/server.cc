@@ -18,6 +18,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <condition_variable>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "nbd/insist.h"
 #include "nbd/peer.h"
 #include "nbd/session.h"
 
@@ -51,6 +53,12 @@ void tune(int fd) {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+// In a handler: there may be no memory for words either.
+void complain(const char* where, const std::exception& error) noexcept try {
+  logger().error("{}: {}", where, error.what());
+} catch (const std::exception&) {
 }
 
 }  // namespace
@@ -95,7 +103,14 @@ class Server::Impl {
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
         ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-        io.run();
+        for (;;) {
+          try {
+            io.run();
+            return;
+          } catch (const std::exception& bug) {
+            complain("unexpected", bug);
+          }
+        }
       });
     }
     void stop() {
@@ -112,6 +127,7 @@ class Server::Impl {
   };
 
   asio::awaitable<void> accept_from(std::shared_ptr<Listening> listening);
+  asio::awaitable<bool> accept_one(Listening& listening);
   Result<void> start_session(UniqueFd connected, const std::string& peer,
                              std::function<void()> ended = {});
   Loop& next_loop();
@@ -152,33 +168,49 @@ void Server::Impl::add_listener(ListeningSocket listener) {
 
 asio::awaitable<void> Server::Impl::accept_from(
     std::shared_ptr<Listening> listening) {
-  Acceptor& acceptor = listening->acceptor;
-  while (acceptor.is_open()) {
-    auto [ec, socket] = co_await acceptor.async_accept(kResult);
-    if (ec == asio::error::operation_aborted) break;
-    if (ec) {
-      logger().warn("accept on {}: {}", listening->socket.uri(), ec.message());
+  while (listening->acceptor.is_open()) {
+    bool accepted = false;
+    try {
+      accepted = co_await accept_one(*listening);
+    } catch (const std::exception& error) {
+      complain("accept", error);
+    }
+    if (accepted) continue;
+    // Not at once again: descriptors or memory may be back then.
+    try {
       asio::steady_timer pause(accepting_.io, kAcceptPause);
       co_await pause.async_wait(kResult);
-      continue;
+    } catch (const std::exception&) {
+      std::this_thread::sleep_for(kAcceptPause);
     }
-    UniqueFd connected(socket.release());
-    const Peer peer = peer_of(connected.get());
-    if (!options_.allow.admits(peer)) {
-      logger().warn("{}: closed: not on the allow list", peer.name);
-      counters_.refused();
-      continue;
-    }
-    while (acceptor.is_open() &&
-           sessions().size() >= options_.max_connections) {
-      logger().warn("a client waits: {} connections are the limit",
-                    options_.max_connections);
-      co_await slot_free_.async_wait(kResult);
-    }
-    tune(connected.get());
-    if (auto started = start_session(std::move(connected), peer.name); !started)
-      logger().warn("{}", started.error().message);
   }
+}
+
+// False: there was nothing that could be accepted.
+asio::awaitable<bool> Server::Impl::accept_one(Listening& listening) {
+  Acceptor& acceptor = listening.acceptor;
+  auto [ec, socket] = co_await acceptor.async_accept(kResult);
+  if (ec == asio::error::operation_aborted) co_return true;
+  if (ec) {
+    logger().warn("accept on {}: {}", listening.socket.uri(), ec.message());
+    co_return false;
+  }
+  UniqueFd connected(socket.release());
+  const Peer peer = peer_of(connected.get());
+  if (!options_.allow.admits(peer)) {
+    logger().warn("{}: closed: not on the allow list", peer.name);
+    counters_.refused();
+    co_return true;
+  }
+  while (acceptor.is_open() && sessions().size() >= options_.max_connections) {
+    logger().warn("a client waits: {} connections are the limit",
+                  options_.max_connections);
+    co_await slot_free_.async_wait(kResult);
+  }
+  tune(connected.get());
+  if (auto started = start_session(std::move(connected), peer.name); !started)
+    logger().warn("{}", started.error().message);
+  co_return true;
 }
 
 Result<void> Server::Impl::serve(UniqueFd connected, std::string peer,
@@ -227,7 +259,8 @@ void Server::Impl::session_ended(std::uint64_t id) {
     sessions_.erase(id);
     if (sessions_.empty()) all_ended_.notify_all();
   }
-  asio::post(accepting_.io, [this] { slot_free_.cancel(); });
+  // A client may wait for it, so this has to succeed.
+  insist([&] { asio::post(accepting_.io, [this] { slot_free_.cancel(); }); });
 }
 
 std::vector<std::shared_ptr<Session>> Server::Impl::sessions() {

@@ -10,11 +10,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 #include <exception>
+#include <new>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "nbd/block_status.h"
 #include "nbd/handshake.h"
+#include "nbd/insist.h"
 #include "nbd/request.h"
 
 namespace blksnap::nbd {
@@ -34,7 +37,6 @@ constexpr unsigned kTurn = 64;
 // Bytes of contexts' names in the log: those of some backup tools fit, those
 // of a client that selects all there are need not.
 constexpr std::size_t kLoggedContexts = 400;
-
 }  // namespace
 
 Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
@@ -81,11 +83,17 @@ asio::awaitable<void> Session::run() {
   try {
     if (co_await handshake()) co_await serve_requests();
   } catch (const std::exception& e) {
-    logger().error("{}: {}", peer_, e.what());
-    end_with(e.what(), End::kFault);
-    broken_ = true;
+    break_off(e.what());
   }
-  while (requests_in_flight_ != 0) co_await reply_sent();
+  // Workers come back to this session, whatever happens.
+  while (requests_in_flight_ != 0) {
+    try {
+      co_await reply_sent();
+    } catch (const std::exception& e) {
+      break_off(e.what());
+      std::this_thread::sleep_for(kMemoryPause);
+    }
+  }
   close();
   counters_.left(tally_);
   if (!agreement_ && end_ == End::kFault) counters_.failed_handshake();
@@ -210,14 +218,11 @@ asio::awaitable<bool> Session::take(Request request) {
   if (!allowed) {
     if (!co_await skip(payload)) co_return false;
     logger().debug("{}: {}", peer_, allowed.error().message);
-    ++requests_in_flight_;
     send_later(error_reply(request, agreement_->headers, allowed.error()), 0);
     co_return true;
   }
   if (request.type == NBD_CMD_READ) {
     if (auto reply = read_now(request)) {
-      ++requests_in_flight_;
-      bytes_in_flight_ += cost;
       send_later(std::move(*reply), cost);
       co_return true;
     }
@@ -226,8 +231,6 @@ asio::awaitable<bool> Session::take(Request request) {
   if (request.type == NBD_CMD_READ || payload != 0)
     buffer = buffers_.take(request.length);
   if (payload != 0 && !co_await read_exactly(buffer.span())) co_return false;
-  ++requests_in_flight_;
-  bytes_in_flight_ += cost;
   submit(request, std::move(buffer), cost);
   co_return true;
 }
@@ -284,39 +287,71 @@ std::optional<Reply> Session::send_from_memory(const Request& request) {
   return read_reply(request, agreement_->headers, place);
 }
 
+// A request on its way to a worker and back.
+struct Session::Work {
+  std::shared_ptr<Session> session;
+  std::shared_ptr<const Agreement> agreement;
+  Request request;
+  std::size_t cost;
+  Buffer buffer;
+  Reply reply;
+};
+
 void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
-  asio::post(workers_, [self = shared_from_this(), agreement = agreement_,
-                        request, cost, buffer = std::move(buffer)]() mutable {
-    Reply reply = execute(request, *agreement, std::move(buffer));
-    Session& session = *self;
-    asio::post(
-        session.stream_.executor(),
-        [self = std::move(self), cost, reply = std::move(reply)]() mutable {
-          self->send_later(std::move(reply), cost);
-          self->flush();
-        });
+  auto work = std::make_shared<Work>(Work{
+      shared_from_this(), agreement_, request, cost, std::move(buffer), {}});
+  asio::post(workers_, [work]() noexcept {
+    work->reply =
+        execute(work->request, *work->agreement, std::move(work->buffer));
+    // The session waits for it.
+    insist([&] {
+      asio::post(work->session->stream_.executor(),
+                 [work]() noexcept { work->session->answer(*work); });
+    });
   });
+  ++requests_in_flight_;
+  bytes_in_flight_ += cost;
 }
 
+void Session::answer(Work& work) noexcept {
+  --requests_in_flight_;
+  bytes_in_flight_ -= work.cost;
+  try {
+    if (work.reply.head.empty()) throw std::bad_alloc();
+    send_later(std::move(work.reply), work.cost);
+    flush();
+  } catch (const std::exception& e) {
+    break_off(e.what());
+  }
+  settled_.cancel();
+}
+
+// Not counted as in flight, where it throws.
 void Session::send_later(Reply reply, std::size_t cost) {
   if (reply.error) tally_->error();
   outbox_.push(std::move(reply), cost);
+  ++requests_in_flight_;
+  bytes_in_flight_ += cost;
 }
 
 // Sends what waits, as far as it goes, and sees to it that the rest follows.
 void Session::flush() {
-  if (sending_ || outbox_.empty() || send_some()) return;
-  sending_ = true;
+  if (outbox_.empty() || (sending_ && !broken_) || send_some()) return;
   asio::co_spawn(
       stream_.executor(),
       [self = shared_from_this()] { return self->send_rest(); },
       asio::detached);
+  sending_ = true;
 }
 
 asio::awaitable<void> Session::send_rest() {
   const auto self = shared_from_this();
-  do co_await stream_.writable();
-  while (!send_some());
+  try {
+    do co_await stream_.writable();
+    while (!send_some());
+  } catch (const std::exception& e) {
+    break_off(e.what());
+  }
   sending_ = false;
 }
 
@@ -411,14 +446,27 @@ void Session::close() {
   stream_.close();
 }
 
-void Session::end_with(std::string why, End end) {
-  if (!why_ended_.empty()) return;
-  why_ended_ = std::move(why);
-  end_ = end;
+void Session::break_off(const char* why) noexcept {
+  end_with(why, End::kFault);
+  broken_ = true;
+  close();
+  Outbox::Settled settled;
+  outbox_.clear(settled);
+  settle(settled);
 }
 
-// The one line of each connection.
-void Session::log_end() const {
+void Session::end_with(std::string_view why, End end) noexcept {
+  if (!why_ended_.empty()) return;
+  end_ = end;
+  try {
+    why_ended_ = why;
+  } catch (const std::exception&) {
+    why_ended_ = "out of memory";  // short enough to need none
+  }
+}
+
+// The one line of each connection; lost where there is no memory for it.
+void Session::log_end() const noexcept try {
   const Counts counts = tally_->counts();
   const std::chrono::duration<double> took =
       std::chrono::steady_clock::now() - began_;
@@ -442,6 +490,7 @@ void Session::log_end() const {
   fields.push_back({"seconds", took.count()});
   log_fields(end_ == End::kFault ? spdlog::level::warn : spdlog::level::info,
              peer_ + ": closed: " + why_ended_, fields);
+} catch (const std::exception&) {
 }
 
 }  // namespace blksnap::nbd

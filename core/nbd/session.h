@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "export/catalogue.h"
@@ -80,17 +81,22 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Reply> read_now(const Request& request);
   std::optional<Reply> send_from_memory(const Request& request);
   void submit(const Request& request, Buffer buffer, std::size_t cost);
+  struct Work;
+  void answer(Work& work) noexcept;
   void send_later(Reply reply, std::size_t cost);
   void flush();
   bool send_some();
   void settle(const Outbox::Settled& settled);
   void close();
+  // Ends it now, where something was thrown: mostly for want of memory, which
+  // is no reason to end the other sessions as well.
+  void break_off(const char* why) noexcept;
 
-  // Why it ended: the first reason is the one that counts. `fault`: of the
-  // client, or in what came from it; somebody should look into that.
+  // Why it ended: the first reason is the one that counts. kFault: somebody
+  // should look into that.
   enum class End { kInOrder, kFault };
-  void end_with(std::string why, End end = End::kInOrder);
-  void log_end() const;
+  void end_with(std::string_view why, End end = End::kInOrder) noexcept;
+  void log_end() const noexcept;
 
   Stream stream_;
   const exports::Catalogue& catalogue_;
