@@ -129,7 +129,7 @@ Result<ChangeMap> read_map(const std::string& path) {
   return read_map(**file);
 }
 
-Result<void> write_map(const std::string& path, const ChangeMap& map) {
+std::vector<std::byte> encode_map(const ChangeMap& map) {
   DiskHeader header{};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
   header.version = kVersion;
@@ -147,7 +147,11 @@ Result<void> write_map(const std::string& path, const ChangeMap& map) {
   std::memcpy(content.data(), &header, sizeof(header));
   std::memcpy(content.data() + sizeof(header), map.bytes().data(),
               map.bytes().size());
-  return io::replace_file(path, content);
+  return content;
+}
+
+Result<void> write_map(const std::string& path, const ChangeMap& map) {
+  return io::replace_file(path, encode_map(map));
 }
 
 }  // namespace blksnap::cbt

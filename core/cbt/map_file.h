@@ -2,7 +2,9 @@
 // A change map in a file of its own: the format is in cbt/map_file.md.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cbt/map.h"
@@ -14,6 +16,9 @@ namespace blksnap::cbt {
 // damaged, has more than a map in it, or is of a version not known here.
 Result<ChangeMap> read_map(const io::File& file);
 Result<ChangeMap> read_map(const std::string& path);
+
+// All bytes of a file with this map, and nothing else, in it.
+std::vector<std::byte> encode_map(const ChangeMap& map);
 
 // Replaces the file, atomically (see io::replace_file).
 Result<void> write_map(const std::string& path, const ChangeMap& map);
