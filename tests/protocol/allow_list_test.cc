@@ -50,6 +50,14 @@ TEST_CASE("networks, from their first address to their last") {
   CHECK(admits({"::/0"}, "fd00::1"));
 }
 
+// nbd-server compared addresses as text: 192.0.2.1 admitted 192.0.2.10.
+TEST_CASE("CVE-2013-6410: an address is no beginning of others") {
+  CHECK_FALSE(admits({"192.0.2.1"}, "192.0.2.10"));
+  CHECK_FALSE(admits({"192.0.2.1/32"}, "192.0.2.199"));
+  CHECK_FALSE(admits({"10.0.0.1"}, "10.0.0.100"));
+  CHECK_FALSE(admits({"fd00::1"}, "fd00::10"));
+}
+
 TEST_CASE("one address, and one of several") {
   CHECK(admits({"192.0.2.1"}, "192.0.2.1"));
   CHECK_FALSE(admits({"192.0.2.1"}, "192.0.2.2"));

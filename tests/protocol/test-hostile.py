@@ -38,7 +38,7 @@ class Hostile(ServerTest):
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         self.assertTrue(client.at_end())
 
-    def test_closing_anywhere_in_the_handshake(self):
+    def test_cve_2013_7441_closing_anywhere_in_the_handshake(self):
         data = (struct.pack(">I", 3) +
                 b"IHAVEOPT" + struct.pack(">II", 8, 0) +
                 b"IHAVEOPT" + struct.pack(">II", 10, 31) +
@@ -168,6 +168,32 @@ class Hostile(ServerTest):
         log = self.server.log_text()
         self.assertNotIn("\nblksnap critical", log)
         self.assertNotIn("\x1b[31m", log)
+
+
+class Shutdown(ProgramTest):
+    def test_cve_2024_7409_clients_that_stay_while_the_server_ends(self):
+        """QEMU crashed where a client was about to be served, or about to go,
+        while its NBD server was taken down."""
+        flags = struct.pack(">I", 3)
+        option = b"IHAVEOPT" + struct.pack(">II", OPT_GO, 100)
+        entered = b"IHAVEOPT" + struct.pack(">II", OPT_GO, 6) + bytes(6)
+        read = struct.pack(">IHHQQI", REQUEST_MAGIC, 0, CMD_READ, 1, 0, 1 << 20)
+        for last_words in (b"", flags[:2], flags, flags + option[:9],
+                           flags + option, flags + option + bytes(50),
+                           flags + entered, flags + entered + read[:9],
+                           flags + entered + read,
+                           flags + entered + read * 500):
+            with self.subTest(length=len(last_words)):
+                server = self.server("file=" + self.disk)
+                server.wait_for_log("listening on")
+                clients = [server.client() for _ in range(20)]
+                for client in clients:
+                    client.send(last_words)
+                # One goes at the same time.
+                clients.pop().close()
+                self.assertEqual(server.stop(), 0, server.log_text())
+                for client in clients:
+                    client.close()
 
 
 class ExtendedHostile(Hostile):

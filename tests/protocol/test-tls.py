@@ -99,7 +99,7 @@ class Tls(unittest.TestCase):
         context.set_ciphers("ALL:@SECLEVEL=0")
         self.assert_kept_out(server, context, "unsupported protocol")
 
-    def test_data_put_in_between_ends_the_session(self):
+    def test_cve_2021_3716_data_put_in_between_ends_the_session(self):
         server = self.x509()
         client = self.client(server).greet()
         client.send(b"IHAVEOPT" + struct.pack(">II", OPT_STARTTLS, 0) +
