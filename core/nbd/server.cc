@@ -249,7 +249,12 @@ Result<void> Server::Impl::start_session(UniqueFd connected,
       });
   sessions_.emplace(id, session);
   counters_.accepted();
-  session->start();  // posts
+  try {
+    session->start();  // posts
+  } catch (const std::exception&) {
+    sessions_.erase(id);
+    throw;
+  }
   return {};
 }
 

@@ -305,8 +305,11 @@ void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
         execute(work->request, *work->agreement, std::move(work->buffer));
     // The session waits for it.
     insist([&] {
-      asio::post(work->session->stream_.executor(),
-                 [work]() noexcept { work->session->answer(*work); });
+      asio::post(work->session->stream_.executor(), [work]() noexcept {
+        // To be destroyed on this thread, if nobody else has it.
+        const auto session = std::move(work->session);
+        session->answer(*work);
+      });
     });
   });
   ++requests_in_flight_;
@@ -359,7 +362,12 @@ asio::awaitable<void> Session::send_rest() {
 bool Session::send_some() {
   Outbox::Settled settled;
   Stream::Outcome sent;
-  if (!broken_) sent = outbox_.send(stream_, settled);
+  // What was settled before it threw counts.
+  try {
+    if (!broken_) sent = outbox_.send(stream_, settled);
+  } catch (const std::bad_alloc&) {
+    sent = {Stream::State::kBroken, 0, ENOMEM};
+  }
   if (sent.state == Stream::State::kBroken) {
     end_with(std::strerror(sent.error));
     broken_ = true;

@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 import subprocess
+import time
 import unittest
 
 from nbdwire import *
@@ -255,8 +256,14 @@ class Metrics(ProgramTest):
             self.assertEqual(value("sent_bytes_total", export),
                              client.socket.received)
 
-        # The same connection again, while the client is there, and after.
-        values, kinds = parse_metrics(self.get(connection)[1])
+        # The same connection again, while the client is there, and after. The
+        # last reply may be here before it is counted there.
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            values, kinds = parse_metrics(self.get(connection)[1])
+            if (value("sent_bytes_total", export) == client.socket.received
+                    or time.monotonic() > deadline):
+                break
         self.assertEqual(value("connections", export), 1)
         check()
         client.close()
