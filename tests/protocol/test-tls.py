@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
+import opensslwire
 from nbdwire import *
 
 
@@ -98,6 +99,22 @@ class Tls(unittest.TestCase):
         context = self.authority.context(version=ssl.TLSVersion.TLSv1_1)
         context.set_ciphers("ALL:@SECLEVEL=0")
         self.assert_kept_out(server, context, "unsupported protocol")
+
+    def test_new_keys(self):
+        """As often as a client likes, with replies under way."""
+        with open(self.disk, "rb") as disk:
+            content = disk.read()
+        client = self.client(self.x509(), opensslwire.Context()).enter()
+        for both in False, True, True, False, True:
+            cookies = [client.request(CMD_READ, 0, 1 << 20) for _ in range(20)]
+            client.socket.new_keys(both)
+            cookies.append(client.request(CMD_READ, 0, 1 << 20))
+            data = {cookie: bytearray(1 << 20) for cookie in cookies}
+            while data:
+                flags, kind, cookie, payload = client.chunk()
+                place_chunk(data[cookie], 0, kind, payload)
+                if flags & CHUNK_DONE:
+                    self.assertEqual(data.pop(cookie), content)
 
     def test_cve_2021_3716_data_put_in_between_ends_the_session(self):
         server = self.x509()
