@@ -17,3 +17,9 @@ qemu-img compare -q -f qcow2 -F raw -U source.qcow2 copy.raw ||
 says out read_bytes=0
 says out zeroed_bytes=9437184
 [ "$(du -k copy.raw | cut -f1)" -le 7400 ] || fail "no holes were punched"
+
+# The same for programs to read.
+requires jq
+pull 0 --json --since monday "$qemu_uri" copy.raw
+[ "$(jq -c '[.device_bytes, .read_bytes, .zeroed_bytes]' out)" = \
+    '[16777216,0,9437184]' ] || fail "$(cat out)"

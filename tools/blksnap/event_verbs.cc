@@ -55,6 +55,19 @@ std::string name_of(const Event& event) {
   return std::to_string(std::get<kernel::UnknownEvent>(event.what).code);
 }
 
+// What there is to know about it besides its time.
+Json fields_of(const Event& event) {
+  Json fields = {{"event", name_of(event)}};
+  if (const auto* corrupted = std::get_if<kernel::Corrupted>(&event.what)) {
+    fields["device"] = std::to_string(corrupted->major) + ":" +
+                       std::to_string(corrupted->minor);
+    fields["error_code"] = corrupted->code;
+  }
+  if (const auto* no_space = std::get_if<kernel::NoSpace>(&event.what))
+    fields["requested_bytes"] = no_space->requested;
+  return fields;
+}
+
 struct Values {
   std::string id;
   std::uint32_t timeout = 0;  // milliseconds
@@ -66,7 +79,7 @@ void add_id(CLI::App& options, Values& values) {
       ->required();
 }
 
-Result<ExitStatus> wait_event(const Values& values) {
+Result<ExitStatus> wait_event(const Output& output, const Values& values) {
   const auto id = parse_uuid(values.id);
   if (!id) return id.error();
   const auto control = Control::open();
@@ -75,20 +88,24 @@ Result<ExitStatus> wait_event(const Values& values) {
   const auto event = wait_until(
       *control, *id, steady_clock::now() + milliseconds(values.timeout));
   if (event) {
-    std::printf("result=ok\ntime=%lld\nevent=%s\n",
-                static_cast<long long>(event->time), name_of(*event).c_str());
+    // The text is the original's, which tells no more.
+    Json object = {{"result", "ok"}, {"time", event->time}};
+    object.update(fields_of(*event));
+    output.say("result=ok\ntime=" + std::to_string(event->time) +
+                   "\nevent=" + name_of(*event) + "\n",
+               object);
     return kSuccess;
   }
   // These are answers, not failures.
   switch (event.error().code) {
     case ENOENT:
-      std::puts("result=timeout");
+      output.say_fields({{"result", "timeout"}});
       return kSuccess;
     case EINTR:
-      std::puts("result=interrupted");
+      output.say_fields({{"result", "interrupted"}});
       return kSuccess;
     case ESRCH:
-      std::puts("result=not found");
+      output.say_fields({{"result", "not found"}});
       return kSuccess;
     default:
       return event.error();
@@ -103,22 +120,20 @@ Run define_waitevent(CLI::App& options) {
                   "how long to wait, in milliseconds")
       ->type_name("MS")
       ->required();
-  return [values] { return wait_event(*values); };
+  return [values](const Output& output) { return wait_event(output, *values); };
 }
 
-void print_line(const Event& event) {
-  std::printf("time=%lld event=%s", static_cast<long long>(event.time),
-              name_of(event).c_str());
-  if (const auto* corrupted = std::get_if<kernel::Corrupted>(&event.what))
-    std::printf(" device=%u:%u error_code=%d", corrupted->major,
-                corrupted->minor, corrupted->code);
-  if (const auto* no_space = std::get_if<kernel::NoSpace>(&event.what))
-    std::printf(" requested_bytes=%llu",
-                static_cast<unsigned long long>(no_space->requested));
-  std::putchar('\n');
+void say_line(const Output& output, const Event& event) {
+  Json object = {{"time", event.time}};
+  object.update(fields_of(event));
+  std::string text;
+  for (const auto& [name, value] : object.items())
+    text += (text.empty() ? "" : " ") + name + "=" +
+            (value.is_string() ? value.get<std::string>() : value.dump());
+  output.say(text + "\n", object);
 }
 
-Result<ExitStatus> watch(const Values& values) {
+Result<ExitStatus> watch(const Output& output, const Values& values) {
   const auto id = parse_uuid(values.id);
   if (!id) return id.error();
   const auto control = Control::open();
@@ -126,18 +141,18 @@ Result<ExitStatus> watch(const Values& values) {
   catch_signals();
   // Whoever reads this through a pipe wants each line when it happens.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  std::puts("Start snapshot watcher.");
+  output.say("Start snapshot watcher.\n", {{"watching", values.id}});
   for (;;) {
     const auto event =
         wait_until(*control, *id, steady_clock::time_point::max());
     if (event) {
-      print_line(*event);
+      say_line(output, *event);
       continue;
     }
     // The snapshot was destroyed, or the user has seen enough.
     if (event.error().code != ESRCH && event.error().code != EINTR)
       return event.error();
-    std::puts("Snapshot watcher finished");
+    output.say("Snapshot watcher finished\n", {{"finished", values.id}});
     return kSuccess;
   }
 }
@@ -145,7 +160,7 @@ Result<ExitStatus> watch(const Values& values) {
 Run define_watcher(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
-  return [values] { return watch(*values); };
+  return [values](const Output& output) { return watch(output, *values); };
 }
 
 constexpr Verb kVerbs[] = {

@@ -38,13 +38,14 @@ int run(int argc, char** argv) {
 
   if (argc < 2) return failed(refuse(EINVAL, "no command; see blksnap --help"));
   Run chosen;
-  bool known = false;
+  bool known = false, json = false;
   for (auto family : {version_verbs(), tracker_verbs(), snapshot_verbs(),
                       event_verbs(), pull_verbs()}) {
     for (const Verb& verb : family) {
       known |= argv[1] == std::string_view(verb.name);
       CLI::App* options = app.add_subcommand(verb.name, verb.summary);
       options->footer(std::string("Examples:\n") + verb.examples);
+      options->add_flag("--json", json, "print JSON: an object a line");
       options->callback(
           [&chosen, run = verb.define(*options)] { chosen = run; });
     }
@@ -60,7 +61,7 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return finish(app.exit(error));
     return failed(refuse(EINVAL, error.what()));
   }
-  const auto status = chosen();
+  const auto status = chosen(Output(json));
   return status ? finish(*status) : failed(status.error());
 }
 

@@ -53,14 +53,14 @@ class Terminal : public copy::PullObserver {
   int shown_ = -1;
 };
 
-void print(const copy::PullReport& report) {
+void say(const Output& output, const copy::PullReport& report) {
+  Json fields = Json::object();
   // A server that is not ours names no checkpoint: then there is no line.
-  if (!report.checkpoint.empty())
-    std::printf("checkpoint=%s\n", report.checkpoint.c_str());
-  std::printf("device_bytes=%llu\nread_bytes=%llu\nzeroed_bytes=%llu\n",
-              static_cast<unsigned long long>(report.device_bytes),
-              static_cast<unsigned long long>(report.read_bytes),
-              static_cast<unsigned long long>(report.zeroed_bytes));
+  if (!report.checkpoint.empty()) fields["checkpoint"] = report.checkpoint;
+  fields["device_bytes"] = report.device_bytes;
+  fields["read_bytes"] = report.read_bytes;
+  fields["zeroed_bytes"] = report.zeroed_bytes;
+  output.say_fields(fields);
 }
 
 Run define_pull(CLI::App& options) {
@@ -82,7 +82,7 @@ Run define_pull(CLI::App& options) {
                       "earlier pull printed; exit status 3 if the server "
                       "cannot tell: take a full copy then")
           ->type_name("CHECKPOINT");
-  return [values, since]() -> Result<ExitStatus> {
+  return [values, since](const Output& output) -> Result<ExitStatus> {
     // An empty name would ask for everything, and look like an incremental.
     if (since->count() && values->since.empty())
       return refuse(EINVAL, "--since: a checkpoint has to be named");
@@ -96,7 +96,7 @@ Run define_pull(CLI::App& options) {
     auto report = copy::pull(std::move(*source), values->target, terminal);
     terminal.clear();
     if (!report) return report.error();
-    print(*report);
+    say(output, *report);
     return kSuccess;
   };
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Verbs about snapshots. A snapshot that is made here stays until it is
 // destroyed: nothing of this process owns it.
-#include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/settings.h"
@@ -49,7 +49,7 @@ Result<void> add_to_snapshot(const Uuid& id, const std::string& device) {
   return filter->snapshot_add(id);
 }
 
-Result<ExitStatus> create(const Values& values) {
+Result<ExitStatus> create(const Output& output, const Values& values) {
   const auto limit = parse_size(values.limit);
   if (!limit) return limit.error();
   const auto control = Control::open();
@@ -64,7 +64,7 @@ Result<ExitStatus> create(const Values& values) {
       return added.error();
     }
   }
-  std::printf("%s\n", to_string(*id).c_str());
+  output.say(to_string(*id) + "\n", {{"id", to_string(*id)}});
   return kSuccess;
 }
 
@@ -85,18 +85,19 @@ Run define_create(CLI::App& options) {
       .add_option("-d,--device", values->devices,
                   "a device to add to it; may be repeated")
       ->type_name("DEVICE");
-  return [values] { return create(*values); };
+  return [values](const Output& output) { return create(output, *values); };
 }
 
 Run define_add(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
   add_device(options, *values);
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto id = parse_uuid(values->id);
     if (!id) return id.error();
     if (auto added = add_to_snapshot(*id, values->device); !added)
       return added.error();
+    output.say("", {{"id", values->id}, {"device", values->device}});
     return kSuccess;
   };
 }
@@ -107,12 +108,13 @@ template <WholeSnapshot operation>
 Run define_operation(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto id = parse_uuid(values->id);
     if (!id) return id.error();
     const auto control = Control::open();
     if (!control) return control.error();
     if (auto done = ((*control).*operation)(*id); !done) return done.error();
+    output.say("", {{"id", values->id}});
     return kSuccess;
   };
 }
@@ -124,28 +126,35 @@ Run define_info(CLI::App& options) {
       .add_option("-f,--field", values->field,
                   "print the value of this one alone: image or error_code")
       ->check(CLI::IsMember({"image", "error_code"}));
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     const auto info = filter->snapshot_info();
     if (!info) return info.error();
     if (values->field == "error_code")
-      std::printf("%d\n", info->error_code);
+      output.say(std::to_string(info->error_code) + "\n",
+                 {{"error_code", info->error_code}});
     else if (values->field == "image")
-      std::printf("%s\n", info->image.c_str());
+      output.say(info->image + "\n", {{"image", info->image}});
     else
-      std::printf("error_code=%d\nimage=%s\n", info->error_code,
-                  info->image.c_str());
+      output.say_fields(
+          {{"error_code", info->error_code}, {"image", info->image}});
     return kSuccess;
   };
 }
 
-Result<ExitStatus> collect() {
+Result<ExitStatus> collect(const Output& output) {
   const auto control = Control::open();
   if (!control) return control.error();
   const auto ids = control->collect();
   if (!ids) return ids.error();
-  for (const Uuid& id : *ids) std::printf("%s\n", to_string(id).c_str());
+  std::string text;
+  Json found = Json::array();
+  for (const Uuid& id : *ids) {
+    text += to_string(id) + "\n";
+    found.push_back(to_string(id));
+  }
+  output.say(text, {{"snapshots", std::move(found)}});
   return kSuccess;
 }
 

@@ -6,7 +6,9 @@
 #include <charconv>
 #include <cstdio>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/uuid.h"
@@ -38,12 +40,13 @@ CLI::Option* add_device(CLI::App& options, Values& values) {
 Run define_attach(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_device(options, *values)->required();
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     const auto attached = filter->attach();
     if (!attached) return attached.error();
-    std::puts(*attached ? "Attached successfully" : "Already was attached");
+    output.say(*attached ? "Attached successfully\n" : "Already was attached\n",
+               {{"device", values->device}, {"already_attached", !*attached}});
     return kSuccess;
   };
 }
@@ -51,10 +54,11 @@ Run define_attach(CLI::App& options) {
 Run define_detach(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_device(options, *values)->required();
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     if (auto detached = filter->detach(); !detached) return detached.error();
+    output.say("", {{"device", values->device}});
     return kSuccess;
   };
 }
@@ -62,17 +66,16 @@ Run define_detach(CLI::App& options) {
 Run define_cbtinfo(CLI::App& options) {
   auto values = std::make_shared<Values>();
   add_device(options, *values)->required();
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     const auto info = filter->cbt_info();
     if (!info) return info.error();
-    std::printf("block_size=%u\n", info->block_size);
-    std::printf("device_capacity=%llu\n",
-                static_cast<unsigned long long>(info->capacity));
-    std::printf("block_count=%u\n", info->block_count);
-    std::printf("generation_id=%s\n", to_string(info->generation).c_str());
-    std::printf("changes_number=%u\n", info->changes_number);
+    output.say_fields({{"block_size", info->block_size},
+                       {"device_capacity", info->capacity},
+                       {"block_count", info->block_count},
+                       {"generation_id", to_string(info->generation)},
+                       {"changes_number", info->changes_number}});
     return kSuccess;
   };
 }
@@ -118,15 +121,23 @@ Run define_readcbtmap(CLI::App& options) {
                   "of the nbdkit plugin takes")
       ->check(CLI::IsMember({"raw", "saved"}))
       ->capture_default_str();
-  return [values]() -> Result<ExitStatus> {
+  return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     auto map = filter->read_map();
     if (!map) return map.error();
+    const kernel::CbtInfo info = map->info;
     const auto written = values->format == "saved"
                              ? write_saved(values->file, std::move(*map))
                              : write_raw(values->file, map->bytes);
     if (!written) return written.error();
+    output.say("", {{"device", values->device},
+                    {"file", values->file},
+                    {"format", values->format},
+                    {"block_size", info.block_size},
+                    {"block_count", info.block_count},
+                    {"generation_id", to_string(info.generation)},
+                    {"changes_number", info.changes_number}});
     return kSuccess;
   };
 }
@@ -145,22 +156,30 @@ Result<Sectors> parse_range(const std::string& text) {
                             "least one sector");
 }
 
-Result<ExitStatus> mark_file(const std::string& path) {
+void say_marked(const Output& output, const std::string& text,
+                const std::string& device, std::span<const Sectors> ranges) {
+  Json marked = Json::array();
+  for (const Sectors& range : ranges)
+    marked.push_back({{"offset", range.offset}, {"count", range.count}});
+  output.say(text, {{"device", device}, {"ranges", std::move(marked)}});
+}
+
+Result<ExitStatus> mark_file(const Output& output, const std::string& path) {
   const auto place = kernel::place_of_file(path);
   if (!place) return place.error();
   const auto filter = Filter::open(place->device);
   if (!filter) return filter.error();
   if (auto marked = filter->mark_dirty(place->ranges); !marked)
     return marked.error();
-  std::printf("device path: '%s'\n", place->device.c_str());
+  std::string text = "device path: '" + place->device + "'\n";
   for (const Sectors& range : place->ranges)
-    std::printf("allocate range: ofs=%llu cnt=%llu\n",
-                static_cast<unsigned long long>(range.offset),
-                static_cast<unsigned long long>(range.count));
+    text += "allocate range: ofs=" + std::to_string(range.offset) +
+            " cnt=" + std::to_string(range.count) + "\n";
+  say_marked(output, text, place->device, place->ranges);
   return kSuccess;
 }
 
-Result<ExitStatus> mark_ranges(const std::string& device,
+Result<ExitStatus> mark_ranges(const Output& output, const std::string& device,
                                const std::vector<std::string>& texts) {
   std::vector<Sectors> ranges;
   for (const std::string& text : texts) {
@@ -171,6 +190,7 @@ Result<ExitStatus> mark_ranges(const std::string& device,
   const auto filter = Filter::open(device);
   if (!filter) return filter.error();
   if (auto marked = filter->mark_dirty(ranges); !marked) return marked.error();
+  say_marked(output, "", device, ranges);
   return kSuccess;
 }
 
@@ -187,10 +207,10 @@ Run define_markdirtyblock(CLI::App& options) {
                             ->type_name("SECTOR:COUNT")
                             ->needs(device);
   device->needs(ranges);
-  return [values]() -> Result<ExitStatus> {
-    if (!values->file.empty()) return mark_file(values->file);
+  return [values](const Output& output) -> Result<ExitStatus> {
+    if (!values->file.empty()) return mark_file(output, values->file);
     if (!values->device.empty())
-      return mark_ranges(values->device, values->ranges);
+      return mark_ranges(output, values->device, values->ranges);
     return refuse(EINVAL, "either --file or --device and --ranges is needed");
   };
 }

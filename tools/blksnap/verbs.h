@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "output.h"
 
 namespace blksnap::tool {
 
@@ -18,9 +19,9 @@ enum ExitStatus {
   kRefused = 3,  // pull --since: the server cannot tell what changed
 };
 
-// Does the verb's work once its options are parsed, and prints what it has to
-// say on stdout. An error becomes the one line on stderr, and kFailure.
-using Run = std::function<Result<ExitStatus>()>;
+// Does the verb's work once its options are parsed, and says what it has to
+// say. An error becomes the one line on stderr, and kFailure.
+using Run = std::function<Result<ExitStatus>(const Output&)>;
 
 struct Verb {
   const char* name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <cstdio>
+#include <string>
 
 #include "kernel/control.h"
 #include "verbs.h"
@@ -7,13 +7,16 @@
 namespace blksnap::tool {
 namespace {
 
-Result<ExitStatus> print_version() {
+Result<ExitStatus> print_version(const Output& output) {
   const auto control = kernel::Control::open();
   if (!control) return control.error();
   const auto version = control->version();
   if (!version) return version.error();
-  std::printf("%u.%u.%u.%u\n", version->major, version->minor,
-              version->revision, version->build);
+  const std::string text = std::to_string(version->major) + "." +
+                           std::to_string(version->minor) + "." +
+                           std::to_string(version->revision) + "." +
+                           std::to_string(version->build);
+  output.say(text + "\n", {{"version", text}});
   return kSuccess;
 }
 

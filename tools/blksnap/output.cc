@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "output.h"
+
+#include <cstdio>
+
+namespace blksnap::tool {
+
+void Output::say(const std::string& text, const Json& object) const {
+  // Paths need not be UTF-8; JSON has to be.
+  const std::string line = json_ ? object.dump(-1, ' ', /*ensure_ascii=*/false,
+                                               Json::error_handler_t::replace) +
+                                       "\n"
+                                 : text;
+  std::fputs(line.c_str(), stdout);
+}
+
+void Output::say_fields(const Json& object) const {
+  std::string text;
+  for (const auto& [name, value] : object.items())
+    text += name + "=" +
+            (value.is_string() ? value.get<std::string>() : value.dump()) +
+            "\n";
+  say(text, object);
+}
+
+}  // namespace blksnap::tool

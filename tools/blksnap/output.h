@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace blksnap::tool {
+
+// An object whose members stay in their order.
+using Json = nlohmann::ordered_json;
+
+// Standard output: text, or with --json one object a line, and nothing else.
+class Output {
+ public:
+  explicit Output(const bool& json) : json_(json) {}
+
+  // `text`, which may be empty, or the object that says the same.
+  void say(const std::string& text, const Json& object) const;
+  // Its members as lines of NAME=VALUE, or the object.
+  void say_fields(const Json& object) const;
+
+ private:
+  const bool& json_;  // known once the command line is parsed
+};
+
+}  // namespace blksnap::tool
