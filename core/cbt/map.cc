@@ -145,7 +145,10 @@ void ChangeMap::changed_since(std::uint8_t since, ExtentBuilder& out,
   std::size_t block = out.range().offset / block_size_;
   while (block < end) {
     const bool changed = bytes_[block] > since;
-    block = run_end(block + 1, since, changed);
+    ++block;
+    // Not a call for each block where they alternate.
+    if (block < end && (bytes_[block] > since) == changed)
+      block = run_end(block + 1, since, changed);
     const std::uint64_t up_to = std::uint64_t{block} * block_size_;
     if (!out.add(up_to, changed ? flags.changed : flags.unchanged)) return;
   }

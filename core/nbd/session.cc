@@ -79,8 +79,8 @@ void Session::abort() {
 
 asio::awaitable<void> Session::run() {
   const auto self = shared_from_this();
-  logger().debug("{}: connected", peer_);
   try {
+    logger().debug("{}: connected", peer_);
     if (co_await handshake()) co_await serve_requests();
   } catch (const std::exception& e) {
     break_off(e.what());
