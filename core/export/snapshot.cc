@@ -11,6 +11,7 @@
 #include "export/device_catalogue.h"
 #include "image/snapshot_image.h"
 #include "io/file.h"
+#include "kernel/devices.h"
 #include "kernel/held_snapshot.h"
 
 namespace blksnap::exports {

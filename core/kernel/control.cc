@@ -103,6 +103,26 @@ Result<std::vector<Uuid>> Control::collect() const {
   return ids;
 }
 
+Result<Statistics> Control::statistics(const Uuid& id) const {
+  blksnap_snapshot_statistics raw{};
+  raw.id = to_kernel(id);
+  const int code =
+      system_->ioctl(fd_.get(), BLKSNAP_IOCTL_SNAPSHOT_STATISTICS, &raw);
+  if (code != 0) {
+    return ioctl_error(code, "ask for statistics of snapshot " + to_string(id),
+                       "SNAPSHOT_STATISTICS",
+                       {{ENOTTY, "this module blksnap has none"},
+                        {ESRCH, "there is no such snapshot"}});
+  }
+  return Statistics{.storage_limit = raw.storage_limit,
+                    .storage_size = raw.storage_size,
+                    .storage_used = raw.storage_used,
+                    .chunks = raw.chunks,
+                    .copies = raw.copies,
+                    .copies_queued = raw.copies_queued,
+                    .waits = raw.waits};
+}
+
 Result<Event> Control::wait_event(const Uuid& id,
                                   std::chrono::milliseconds timeout) const {
   blksnap_snapshot_event raw{};

@@ -38,6 +38,17 @@ struct Event {
   std::variant<Corrupted, NoSpace, UnknownEvent> what;
 };
 
+// What a snapshot has cost since its take (kmod/uapi/blksnap.h).
+struct Statistics {
+  // Of the difference storage, in bytes: what it may take, has taken, and
+  // holds.
+  std::uint64_t storage_limit = 0, storage_size = 0, storage_used = 0;
+  std::uint64_t chunks = 0;         // that were written to
+  std::uint64_t copies = 0;         // of old data
+  std::uint64_t copies_queued = 0;  // of them, not stored yet
+  std::uint64_t waits = 0;          // of writers, for memory
+};
+
 // /dev/blksnap-control: snapshots as a whole. Errors are sentences that name
 // the ioctl; their codes are those of kmod/uapi/blksnap.h. Any thread.
 class Control {
@@ -57,6 +68,9 @@ class Control {
 
   // All snapshots there are.
   Result<std::vector<Uuid>> collect() const;
+
+  // ENOTTY: this module has none, it is not ours; ESRCH: no such snapshot.
+  Result<Statistics> statistics(const Uuid& id) const;
 
   // Blocks until an event of the snapshot. ENOENT: there was none in time;
   // EINTR: a signal; ESRCH: no such snapshot (any more).

@@ -44,16 +44,4 @@ class HeldSnapshot {
   bool held_ = true;
 };
 
-// The devices that are in the taken snapshot `id`, in the order of their
-// names. ENODEV: there is no such snapshot; ENOENT: it has no image, as it is
-// not taken.
-//
-// No ioctl lists them, so each block device that is in some snapshot is asked
-// to be added to this one: EALREADY says that it is in it. Nothing is ever
-// added by that: only devices that have an image are asked, and such a device
-// is refused by every other snapshot.
-Result<std::vector<Filter>> find_devices(
-    const Control& control, const Uuid& id,
-    const System& system = System::running());
-
 }  // namespace blksnap::kernel

@@ -98,3 +98,28 @@ TEST_CASE("control: events") {
   REQUIRE(why(event) == "");
   CHECK(std::get<kernel::UnknownEvent>(event->what).code == 9);
 }
+
+TEST_CASE("control: statistics of a snapshot") {
+  FakeKernel fake;
+  const auto control = kernel::Control::open(fake);
+  CHECK(why(control->statistics({})).ends_with("(there is no such snapshot)"));
+  const auto id = control->create("/tmp", 4096);
+  fake.statistics = {.storage_limit = 1,
+                     .storage_size = 2,
+                     .storage_used = 3,
+                     .chunks = 4,
+                     .copies = 5,
+                     .copies_queued = 6,
+                     .waits = 7};
+  const auto told = control->statistics(*id);
+  REQUIRE(why(told) == "");
+  CHECK(told->storage_limit == 1);
+  CHECK(told->storage_size == 2);
+  CHECK(told->storage_used == 3);
+  CHECK(told->chunks == 4);
+  CHECK(told->copies == 5);
+  CHECK(told->copies_queued == 6);
+  CHECK(told->waits == 7);
+  fake.fail_after(0, ENOTTY);
+  CHECK(code(control->statistics(*id)) == ENOTTY);
+}

@@ -159,6 +159,18 @@ int FakeKernel::control(unsigned long command, void* argument) {
     }
     return 0;
   }
+  if (command == BLKSNAP_IOCTL_SNAPSHOT_STATISTICS) {
+    auto& call = *static_cast<blksnap_snapshot_statistics*>(argument);
+    if (!snapshots_.contains(uuid_of(call.id.b))) return ESRCH;
+    call.storage_limit = statistics.storage_limit;
+    call.storage_size = statistics.storage_size;
+    call.storage_used = statistics.storage_used;
+    call.chunks = statistics.chunks;
+    call.copies = statistics.copies;
+    call.copies_queued = statistics.copies_queued;
+    call.waits = statistics.waits;
+    return 0;
+  }
   if (command == BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT) {
     auto& call = *static_cast<blksnap_snapshot_event*>(argument);
     if (!snapshots_.contains(uuid_of(call.id.b))) return ESRCH;

@@ -50,6 +50,7 @@ class FakeKernel : public kernel::System {
   std::function<void()> after_map_read;
   // Names, in order, of the ioctls that changed something.
   std::vector<std::string> journal() const { return journal_; }
+  kernel::Statistics statistics;
   kernel::Event next_event{0, kernel::UnknownEvent{}};
   int event_code = ENOENT;
 

@@ -5,6 +5,7 @@
 
 #include "base/uuid.h"
 #include "fake_kernel.h"
+#include "kernel/devices.h"
 #include "result.h"
 
 using namespace blksnap;
@@ -112,6 +113,27 @@ TEST_CASE("find_devices: those of one snapshot, by the names people know") {
                                           fake.device("mapper/vg-root"),
                                           fake.device("vdb")});
   CHECK(fake.journal() == journal);  // looking changes nothing
+}
+
+TEST_CASE("tracked_devices: those with a filter, in a snapshot or not") {
+  FakeKernel fake;
+  add_devices(fake);
+  const auto none = kernel::tracked_devices(fake);
+  REQUIRE(why(none) == "");
+  CHECK(none->empty());
+
+  const auto held = take(fake, open_all(fake, {"vdb"}));
+  REQUIRE(why(held) == "");
+  REQUIRE(why(open_all(fake, {"vdc"})[0].attach()) == "");
+  const auto journal = fake.journal();
+  const auto tracked = kernel::tracked_devices(fake);
+  REQUIRE(why(tracked) == "");
+  REQUIRE(tracked->size() == 2);
+  CHECK((*tracked)[0].device() == fake.device("vdb"));
+  CHECK((*tracked)[1].device() == fake.device("vdc"));
+  CHECK(*kernel::is_in((*tracked)[0], held->id()));
+  CHECK_FALSE(*kernel::is_in((*tracked)[1], held->id()));
+  CHECK(fake.journal() == journal);
 }
 
 TEST_CASE("find_devices: a snapshot that is not there, or not taken") {
