@@ -178,6 +178,22 @@ static int control(unsigned long command, void* argument) {
     }
     case BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT:
       return wait_event(argument);
+    case BLKSNAP_IOCTL_SNAPSHOT_STATISTICS: {
+      struct blksnap_snapshot_statistics* told = argument;
+      // Only of the one; the other one is gone already.
+      if (*id_seen(&told->id)) {
+        errno = ESRCH;
+        return -1;
+      }
+      told->storage_limit = 1u << 30;
+      told->storage_size = 960u << 20;
+      told->storage_used = 900u << 20;
+      told->chunks = 5;
+      told->copies = 4;
+      told->copies_queued = 3;
+      told->waits = 2;
+      return called("statistics", "");
+    }
   }
   errno = ENOTTY;
   return -1;

@@ -74,3 +74,13 @@ while read -r verb; do
     says out '--json'
 done <verbs
 
+
+# No device of this machine is tracked; two snapshots, and one of them has gone
+# when it is asked about.
+blksnap 0 status --json
+json_is '{"devices": [], "snapshots": [
+    {"id": "'"$uuid"'", "devices": [], "storage_limit": 1073741824,
+     "storage_size": 1006632960, "storage_used": 943718400, "chunks": 5,
+     "copies": 4, "copies_queued": 3, "waits": 2},
+    {"id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "devices": []}],
+    "warnings": ["snapshot '"$uuid"': 88 % of its storage is used; when it is full, its images are lost"]}'

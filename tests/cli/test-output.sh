@@ -38,3 +38,21 @@ prints -28
 
 blksnap 0 snapshot_collect
 prints "$uuid" ffffffff-ffff-ffff-ffff-ffffffffffff
+
+blksnap 0 status
+prints 'No device is tracked.' '' \
+    'SNAPSHOT                                  STORAGE USED  DEVICES' \
+    "$uuid        900M of 1G  (not taken)" \
+    'ffffffff-ffff-ffff-ffff-ffffffffffff                 -  (not taken)' '' \
+    "warning: snapshot $uuid: 88 % of its storage is used; when it is full, its images are lost"
+
+: >out
+LD_PRELOAD=$FAKE_MODULE "$BLKSNAP" status --watch 1 >out &
+pid=$!
+for _ in $(seq 200); do
+    [ "$(grep -c '^SNAPSHOT' out)" -lt 2 ] || break
+    sleep 0.05
+done
+kill -TERM $pid
+wait $pid || fail "the watch ended with $?"
+[ "$(grep -c '^SNAPSHOT' out)" -ge 2 ] || fail "shown once: $(cat out)"

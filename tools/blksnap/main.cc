@@ -40,7 +40,7 @@ int run(int argc, char** argv) {
   Run chosen;
   bool known = false, json = false;
   for (auto family : {version_verbs(), tracker_verbs(), snapshot_verbs(),
-                      event_verbs(), pull_verbs()}) {
+                      event_verbs(), pull_verbs(), status_verbs()}) {
     for (const Verb& verb : family) {
       known |= argv[1] == std::string_view(verb.name);
       CLI::App* options = app.add_subcommand(verb.name, verb.summary);

@@ -36,6 +36,7 @@ std::span<const Verb> tracker_verbs();
 std::span<const Verb> snapshot_verbs();
 std::span<const Verb> event_verbs();
 std::span<const Verb> pull_verbs();
+std::span<const Verb> status_verbs();
 
 // Prints the one line for an error on stderr.
 void complain(const Error& error);
