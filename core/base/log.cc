@@ -130,9 +130,12 @@ std::unique_ptr<spdlog::formatter> message_formatter() {
 
 void log_fields(spdlog::level::level_enum level, std::string_view message,
                 std::span<const LogField> fields) {
+  // They are the caller's, and gone after this call, however it ends.
+  struct Scope {
+    ~Scope() { fields_of_line = {}; }
+  } const scope;
   fields_of_line = fields;
   logger().log(level, "{}", message);
-  fields_of_line = {};
 }
 
 }  // namespace blksnap
