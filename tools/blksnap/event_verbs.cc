@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <variant>
 
 #include "base/uuid.h"
+#include "interrupt.h"
 #include "kernel/control.h"
 #include "verbs.h"
 
@@ -23,22 +23,13 @@ using kernel::Uuid;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-volatile std::sig_atomic_t interrupted = 0;
-
-// A signal ends the wait, not the program: it prints what came of it.
-void catch_signals() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
-}
-
 // Waits in slices, because a signal that comes just before the ioctl would not
 // end it. The errors of Control::wait_event().
 Result<Event> wait_until(const Control& control, const Uuid& id,
                          steady_clock::time_point deadline) {
   constexpr milliseconds kSlice(1000);
   for (;;) {
-    if (interrupted) return fail(EINTR, "wait for an event");
+    if (interrupted()) return fail(EINTR, "wait for an event");
     const auto left = std::max(
         milliseconds(0),
         std::chrono::ceil<milliseconds>(deadline - steady_clock::now()));
@@ -84,7 +75,7 @@ Result<ExitStatus> wait_event(const Output& output, const Values& values) {
   if (!id) return id.error();
   const auto control = Control::open();
   if (!control) return control.error();
-  catch_signals();
+  catch_interrupts();
   const auto event = wait_until(
       *control, *id, steady_clock::now() + milliseconds(values.timeout));
   if (event) {
@@ -123,22 +114,12 @@ Run define_waitevent(CLI::App& options) {
   return [values](const Output& output) { return wait_event(output, *values); };
 }
 
-void say_line(const Output& output, const Event& event) {
-  Json object = {{"time", event.time}};
-  object.update(fields_of(event));
-  std::string text;
-  for (const auto& [name, value] : object.items())
-    text += (text.empty() ? "" : " ") + name + "=" +
-            (value.is_string() ? value.get<std::string>() : value.dump());
-  output.say(text + "\n", object);
-}
-
 Result<ExitStatus> watch(const Output& output, const Values& values) {
   const auto id = parse_uuid(values.id);
   if (!id) return id.error();
   const auto control = Control::open();
   if (!control) return control.error();
-  catch_signals();
+  catch_interrupts();
   // Whoever reads this through a pipe wants each line when it happens.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   output.say("Start snapshot watcher.\n", {{"watching", values.id}});
@@ -146,7 +127,9 @@ Result<ExitStatus> watch(const Output& output, const Values& values) {
     const auto event =
         wait_until(*control, *id, steady_clock::time_point::max());
     if (event) {
-      say_line(output, *event);
+      Json object = {{"time", event->time}};
+      object.update(fields_of(*event));
+      output.say_fields(object, ' ');
       continue;
     }
     // The snapshot was destroyed, or the user has seen enough.

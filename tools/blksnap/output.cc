@@ -14,13 +14,14 @@ void Output::say(const std::string& text, const Json& object) const {
   std::fputs(line.c_str(), stdout);
 }
 
-void Output::say_fields(const Json& object) const {
+void Output::say_fields(const Json& object, char between) const {
   std::string text;
-  for (const auto& [name, value] : object.items())
+  for (const auto& [name, value] : object.items()) {
+    if (!text.empty()) text += between;
     text += name + "=" +
-            (value.is_string() ? value.get<std::string>() : value.dump()) +
-            "\n";
-  say(text, object);
+            (value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  say(text + "\n", object);
 }
 
 }  // namespace blksnap::tool

@@ -16,8 +16,8 @@ class Output {
 
   // `text`, which may be empty, or the object that says the same.
   void say(const std::string& text, const Json& object) const;
-  // Its members as lines of NAME=VALUE, or the object.
-  void say_fields(const Json& object) const;
+  // Its members as NAME=VALUE, on a line each or as told, or the object.
+  void say_fields(const Json& object, char between = '\n') const;
 
  private:
   const bool& json_;  // known once the command line is parsed

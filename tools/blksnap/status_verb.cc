@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "base/uuid.h"
+#include "interrupt.h"
 #include "kernel/control.h"
 #include "kernel/devices.h"
 #include "kernel/filter.h"
@@ -223,12 +222,12 @@ Json json_of(const Status& status) {
           {"warnings", warnings_of(status)}};
 }
 
-volatile std::sig_atomic_t stopped = 0;
+void pause_for(unsigned seconds) {
+  for (; seconds != 0 && !interrupted(); --seconds) ::sleep(1);
+}
 
 Result<ExitStatus> watch(const Output& output, unsigned seconds) {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { stopped = 1; };
-  for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  catch_interrupts();
   // Whoever reads this through a pipe wants each picture when it is taken.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string clear = isatty(STDOUT_FILENO) == 1 ? "\033[H\033[2J" : "";
@@ -237,9 +236,8 @@ Result<ExitStatus> watch(const Output& output, unsigned seconds) {
     if (!status) return status.error();
     output.say(clear + text_of(*status), json_of(*status));
     std::fflush(stdout);
-    timespec pause{static_cast<time_t>(seconds), 0};
-    if (stopped || (::nanosleep(&pause, nullptr) != 0 && stopped))
-      return kSuccess;
+    pause_for(seconds);
+    if (interrupted()) return kSuccess;
   }
 }
 
