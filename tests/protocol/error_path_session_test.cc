@@ -11,6 +11,7 @@
 #include <new>
 
 #include "bytes.h"
+#include "failing_new.h"
 #include "fake_export.h"
 #include "nbd/server.h"
 
@@ -23,20 +24,10 @@ thread_local bool spared = false;
 
 }  // namespace
 
-// Not inlined: the compiler takes malloc() and free() for a mismatch then.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  const bool fails =
-      !spared && allocations_left >= 0 && allocations_left-- == 0;
-  if (fails) failed = true;
-  void* const memory = fails ? nullptr : std::malloc(size ? size : 1);
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+static bool allocation_fails() {
+  if (spared || allocations_left < 0 || allocations_left-- != 0) return false;
+  failed = true;
+  return true;
 }
 
 namespace blksnap::nbd {

@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "export/device_export.h"
+#include "failing_new.h"
 #include "fake_export.h"
 #include "image/raw_image.h"
 #include "io/fault_file.h"
@@ -33,26 +34,13 @@ thread_local long allocations_left = -1;  // before the one that fails; or none
 thread_local bool then_all = false;
 thread_local bool failed = false;
 
-bool must_fail() {
+}  // namespace
+
+static bool allocation_fails() {
   if (allocations_left < 0 || allocations_left-- > 0) return false;
   failed = true;
   if (then_all) allocations_left = 0;
   return true;
-}
-
-}  // namespace
-
-// Not inlined: the compiler takes malloc() and free() for a mismatch then.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  void* const memory = must_fail() ? nullptr : std::malloc(size ? size : 1);
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
 }
 
 namespace blksnap::nbd {

@@ -7,6 +7,11 @@
 #include <cstdlib>
 #include <new>
 
+// What is loaded before a program has to be seen by it.
+#pragma GCC visibility push(default)
+#include "failing_new.h"
+#pragma GCC visibility pop
+
 namespace {
 
 std::atomic<bool> failing;
@@ -21,16 +26,6 @@ __attribute__((constructor)) void start() {
 
 }  // namespace
 
-#pragma GCC visibility push(default)
-void* operator new(std::size_t size) {
-  if (failing && every != 0 && ++calls % every == 0) throw std::bad_alloc();
-  if (void* const memory = std::malloc(size ? size : 1)) return memory;
-  throw std::bad_alloc();
+static bool allocation_fails() {
+  return failing && every != 0 && ++calls % every == 0;
 }
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-#pragma GCC visibility pop
