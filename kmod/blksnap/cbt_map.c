@@ -18,6 +18,7 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 	/* Who attaches is told of ENOMEM; the log needs no stack. */
 	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
 	u64 capacity = bdev_nr_bytes(bdev);
+	size_t bitmap;
 
 	map->capacity = capacity;
 	map->diskseq = bdev->bd_disk->diskseq;
@@ -31,7 +32,11 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 	map->block_count = DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift);
 	map->writes = __vmalloc(max(map->block_count, 1U), gfp);
 	map->frozen = __vmalloc(max(map->block_count, 1U), gfp);
-	if (!map->writes || !map->frozen) {
+	bitmap = BITS_TO_LONGS(max(map->block_count, 1U)) * sizeof(long);
+	map->discards = __vmalloc(bitmap, gfp);
+	map->frozen_discards = __vmalloc(bitmap, gfp);
+	if (!map->writes || !map->frozen || !map->discards ||
+	    !map->frozen_discards) {
 		cbt_map_destroy(map);
 		return -ENOMEM;
 	}
@@ -44,8 +49,12 @@ void cbt_map_destroy(struct cbt_map *map)
 {
 	vfree(map->writes);
 	vfree(map->frozen);
+	vfree(map->discards);
+	vfree(map->frozen_discards);
 	map->writes = NULL;
 	map->frozen = NULL;
+	map->discards = NULL;
+	map->frozen_discards = NULL;
 }
 
 static void mark(struct cbt_map *map, u8 *bytes, sector_t sector,
@@ -65,19 +74,57 @@ static void mark(struct cbt_map *map, u8 *bytes, sector_t sector,
 			WRITE_ONCE(bytes[first], map->active);
 }
 
-void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count)
+/* Blocks in which something is written have something in them. */
+static void fill(const struct cbt_map *map, unsigned long *discards,
+		 sector_t sector, sector_t count)
+{
+	unsigned int shift = map->block_shift - SECTOR_SHIFT;
+	u64 block = sector >> shift;
+	u64 end = min_t(u64, ((sector + count - 1) >> shift) + 1,
+			map->block_count);
+
+	for (; count && block < end; block++)
+		if (test_bit_le(block, discards))
+			clear_bit_le(block, discards);
+}
+
+/* Only blocks of which nothing is left; the last one may be a short one. */
+static void empty(const struct cbt_map *map, unsigned long *discards,
+		  sector_t sector, sector_t count)
+{
+	unsigned int shift = map->block_shift - SECTOR_SHIFT;
+	sector_t end = sector + count;
+	u64 block = (sector + (1ULL << shift) - 1) >> shift;
+	u64 last = end >= map->capacity >> SECTOR_SHIFT ? map->block_count :
+							  end >> shift;
+
+	for (; block < last; block++)
+		if (!test_bit_le(block, discards))
+			set_bit_le(block, discards);
+}
+
+void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count,
+		  bool discard)
 {
 	mark(map, map->writes, sector, count);
+	if (discard)
+		empty(map, map->discards, sector, count);
+	else
+		fill(map, map->discards, sector, count);
 }
 
 void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count)
 {
 	mark(map, map->writes, sector, count);
+	fill(map, map->discards, sector, count);
 	mark(map, map->frozen, sector, count);
+	fill(map, map->frozen_discards, sector, count);
 }
 
 void cbt_map_take(struct cbt_map *map)
 {
+	memcpy(map->frozen_discards, map->discards,
+	       cbt_map_discards_length(map));
 	if (map->active < U8_MAX) {
 		memcpy(map->frozen, map->writes, map->block_count);
 		map->active++;

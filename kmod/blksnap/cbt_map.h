@@ -7,6 +7,11 @@
  * number; the second copy is what user space reads. So a block changed since
  * take N iff its byte is above N. Past 254 takes the byte is used up: the map
  * is cleared under a new generation.
+ *
+ * Beside it, also in two copies, a bit per block: the last that was done to all
+ * of it was to discard it, or to have zeroes written by the device. A hint:
+ * what a discarded block reads as, only reading it tells, and of two that write
+ * to a block at once either may be remembered.
  */
 #ifndef _BLKSNAP_CBT_MAP_H
 #define _BLKSNAP_CBT_MAP_H
@@ -23,6 +28,9 @@ struct cbt_map {
 	u8 active;  /* what a write stores; the last take's number plus one */
 	u8 *writes; /* copy that writes mark */
 	u8 *frozen; /* copy of the last take */
+	/* Little endian: bit n % 8 of byte n / 8 is of block n. */
+	unsigned long *discards;
+	unsigned long *frozen_discards;
 };
 
 /* For @bdev as it is now. ENOMEM. May sleep. */
@@ -31,22 +39,43 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev);
 bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev);
 void cbt_map_destroy(struct cbt_map *map);
 
+/* Bytes of each copy of the bits. */
+static inline u32 cbt_map_discards_length(const struct cbt_map *map)
+{
+	return DIV_ROUND_UP_ULL(map->block_count, BITS_PER_BYTE);
+}
+
+/* Does it leave nothing of what was there, and carry no data? */
+static inline bool cbt_map_is_discard(const struct bio *bio)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+	case REQ_OP_WRITE_ZEROES:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * A write to these sectors is about to go down. Beyond the map nothing is
  * marked (such a bio fails later). Any context.
  */
-void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count);
+void cbt_map_mark(struct cbt_map *map, sector_t sector, sector_t count,
+		  bool discard);
 
 /* Most writes are within one block, and it is marked already. */
 static inline bool cbt_map_is_marked(const struct cbt_map *map, sector_t sector,
-				     sector_t count)
+				     sector_t count, bool discard)
 {
 	unsigned int shift = map->block_shift - SECTOR_SHIFT;
 	u64 first = sector >> shift;
 
 	return first == (sector + count - 1) >> shift &&
 	       first < map->block_count &&
-	       READ_ONCE(map->writes[first]) == map->active;
+	       READ_ONCE(map->writes[first]) == map->active && !discard &&
+	       !test_bit_le(first, map->discards);
 }
 
 /* The same in both copies, for changes that no bio shows. */

@@ -209,6 +209,9 @@ static void copy_read_done(struct bio *bio)
 	diff_area_zero_excluded(area, bio,
 				(struct bvec_iter){ .bi_size = copy->bytes },
 				pos, pos + copy->bytes);
+	/* A disk that goes fails its I/O before anybody is told. */
+	if (error && test_bit(GD_DEAD, &area->disk->bd_disk->state))
+		error = -ENODEV;
 	if (error)
 		diff_area_fail(area, error, "cannot read the origin");
 	diff_job_copied(copy->job, copy->chunk,

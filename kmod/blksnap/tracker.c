@@ -99,7 +99,7 @@ static noinline bool submit_unmarked(struct tracker *tracker, struct gate *gate,
 	/* First of all: what waits belongs to the other side of the take. */
 	if (gate && gate_hold(gate, bio))
 		return true;
-	cbt_map_mark(&tracker->map, sector, count);
+	cbt_map_mark(&tracker->map, sector, count, cbt_map_is_discard(bio));
 	return copy_on_write(tracker, bio, sector, count);
 }
 
@@ -110,7 +110,8 @@ static bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio,
 	/* Pairs with the release in open_gate(): no gate, then the new state. */
 	struct gate *gate = smp_load_acquire(&tracker->gate);
 
-	if (unlikely(gate) || !cbt_map_is_marked(&tracker->map, sector, count))
+	if (unlikely(gate) || !cbt_map_is_marked(&tracker->map, sector, count,
+						 cbt_map_is_discard(bio)))
 		return submit_unmarked(tracker, gate, bio, sector, count);
 	return copy_on_write(tracker, bio, sector, count);
 }
@@ -134,26 +135,33 @@ static int ctl_cbtinfo(struct tracker *tracker, void __user *opt, u32 *optlen)
 	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
-static int ctl_cbtmap(struct tracker *tracker, void __user *opt, u32 *optlen)
+/* A part of what the last take has frozen: the map, or the bits of discards. */
+static int read_frozen(struct tracker *tracker, u32 cmd, void __user *opt,
+		       u32 *optlen)
 {
+	struct cbt_map *map = &tracker->map;
 	struct blksnap_cbtmap arg;
+	const u8 *bytes;
 	int ret = 0;
-	u32 length;
+	u32 all;
 
 	if (*optlen < sizeof(arg))
 		return -EINVAL;
 	if (copy_from_user(&arg, opt, sizeof(arg)))
 		return -EFAULT;
 	mutex_lock(&tracker->lock);
-	if (arg.offset >= tracker->map.block_count) {
-		ret = -ENODATA;
+	if (cmd == BLKFILTER_CTL_BLKSNAP_CBTDISCARDS) {
+		bytes = (const u8 *)map->frozen_discards;
+		all = cbt_map_discards_length(map);
 	} else {
-		length = min(arg.length,
-			     tracker->map.block_count - arg.offset);
-		if (copy_to_user(u64_to_user_ptr(arg.buffer),
-				 tracker->map.frozen + arg.offset, length))
-			ret = -EFAULT;
+		bytes = map->frozen;
+		all = map->block_count;
 	}
+	if (arg.offset >= all)
+		ret = -ENODATA;
+	else if (copy_to_user(u64_to_user_ptr(arg.buffer), bytes + arg.offset,
+			      min(arg.length, all - arg.offset)))
+		ret = -EFAULT;
 	mutex_unlock(&tracker->lock);
 	*optlen = 0;
 	return ret;
@@ -257,21 +265,26 @@ static int ctl_snapshotinfo(struct tracker *tracker, void __user *opt,
 	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
-static int (*const ctl_table[])(struct tracker *tracker, void __user *opt,
-				u32 *optlen) = {
-	[BLKFILTER_CTL_BLKSNAP_CBTINFO] = ctl_cbtinfo,
-	[BLKFILTER_CTL_BLKSNAP_CBTMAP] = ctl_cbtmap,
-	[BLKFILTER_CTL_BLKSNAP_CBTDIRTY] = ctl_cbtdirty,
-	[BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD] = ctl_snapshotadd,
-	[BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO] = ctl_snapshotinfo,
-};
-
 static int tracker_ctl(struct blkfilter *flt, u32 cmd, void __user *opt,
 		       u32 *optlen)
 {
-	if (cmd >= ARRAY_SIZE(ctl_table))
+	struct tracker *tracker = to_tracker(flt);
+
+	switch (cmd) {
+	case BLKFILTER_CTL_BLKSNAP_CBTINFO:
+		return ctl_cbtinfo(tracker, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_CBTMAP:
+	case BLKFILTER_CTL_BLKSNAP_CBTDISCARDS:
+		return read_frozen(tracker, cmd, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_CBTDIRTY:
+		return ctl_cbtdirty(tracker, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD:
+		return ctl_snapshotadd(tracker, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO:
+		return ctl_snapshotinfo(tracker, opt, optlen);
+	default:
 		return -ENOTTY;
-	return ctl_table[cmd](to_tracker(flt), opt, optlen);
+	}
 }
 
 static struct blkfilter_operations tracker_operations = {

@@ -33,6 +33,8 @@ enum blkfilter_ctl_blksnap {
 	BLKFILTER_CTL_BLKSNAP_SNAPSHOTADD = 3,
 	/* out: struct blksnap_snapshotinfo */
 	BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO = 4,
+	/* in: struct blksnap_cbtmap; ours: BLKSNAP_FEATURE_DISCARDS */
+	BLKFILTER_CTL_BLKSNAP_CBTDISCARDS = 128,
 };
 
 /**
@@ -63,6 +65,12 @@ struct blksnap_cbtinfo {
  * Reads min(@length, rest of the map). The ioctl returns 0, as the proposal
  * does; the caller knows the size from CBTINFO. ENODATA: @offset is not
  * within the map.
+ *
+ * CBTDISCARDS reads a bitmap in the same way, frozen at the same time: bit
+ * n % 8 of byte n / 8 is 1 where the last that was done to all of block n was to
+ * discard it, to erase it, or to have the device write zeroes to it, and nothing
+ * was written to any of it since. A hint where to look for zeroes, no more: the
+ * device may have done something else, or nothing.
  */
 struct blksnap_cbtmap {
 	__u32 offset;
@@ -207,6 +215,8 @@ struct blksnap_event_no_space {
 #define BLKSNAP_FEATURE_STORAGE_ON_ORIGIN (1ULL << 1)
 /* BLKSNAP_IOCTL_SNAPSHOT_STATISTICS */
 #define BLKSNAP_FEATURE_STATISTICS (1ULL << 2)
+/* BLKFILTER_CTL_BLKSNAP_CBTDISCARDS */
+#define BLKSNAP_FEATURE_DISCARDS (1ULL << 3)
 
 /**
  * struct blksnap_features - what this module has beyond the proposal
