@@ -83,6 +83,12 @@ class BufferPool {
     }
   }
 
+  bool empty() const { return idle_.empty(); }
+  void clear() {
+    idle_.clear();
+    idle_bytes_ = 0;
+  }
+
  private:
   std::size_t keep_;
   std::size_t idle_bytes_ = 0;

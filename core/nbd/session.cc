@@ -37,6 +37,10 @@ constexpr unsigned kTurn = 64;
 // Bytes of contexts' names in the log: those of some backup tools fit, those
 // of a client that selects all there are need not.
 constexpr std::size_t kLoggedContexts = 400;
+// A connection without a request for so long, or twice as long, keeps no
+// buffers.
+constexpr std::chrono::seconds kIdle{5};
+
 }  // namespace
 
 Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
@@ -52,6 +56,7 @@ Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
       ended_(std::move(ended)),
       input_(kInputSize),
       buffers_(options.bytes_in_flight / 2),
+      idle_(stream_.executor()),
       settled_(stream_.executor(), asio::steady_timer::time_point::max()) {}
 
 void Session::start() {
@@ -323,10 +328,31 @@ void Session::answer(Work& work) noexcept {
     if (work.reply.head.empty()) throw std::bad_alloc();
     send_later(std::move(work.reply), work.cost);
     flush();
+    free_buffers_when_idle();
   } catch (const std::exception& e) {
     break_off(e.what());
   }
   settled_.cancel();
+}
+
+// A hypervisor may be connected for months, and read little.
+void Session::free_buffers_when_idle() {
+  if (idle_watched_) return;
+  idle_.expires_after(kIdle);
+  idle_.async_wait(
+      [weak = weak_from_this(),
+       before = tally_->counts().all_requests()](boost::system::error_code ec) {
+        const auto self = weak.lock();
+        if (ec || !self) return;
+        self->idle_watched_ = false;
+        if (self->tally_->counts().all_requests() == before)
+          return self->buffers_.clear();
+        try {
+          self->free_buffers_when_idle();
+        } catch (const std::bad_alloc&) {  // with the next answer, then
+        }
+      });
+  idle_watched_ = true;
 }
 
 // Not counted as in flight, where it throws.

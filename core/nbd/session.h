@@ -83,6 +83,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void submit(const Request& request, Buffer buffer, std::size_t cost);
   struct Work;
   void answer(Work& work) noexcept;
+  void free_buffers_when_idle();
   void send_later(Reply reply, std::size_t cost);
   void flush();
   bool send_some();
@@ -131,6 +132,9 @@ class Session : public std::enable_shared_from_this<Session> {
   BufferPool buffers_;
   Outbox outbox_{buffers_};
   bool sending_ = false;  // a send_rest() waits for room
+  // Runs while there are buffers in the pool.
+  boost::asio::steady_timer idle_;
+  bool idle_watched_ = false;
   // Never expires: cancelling it wakes the reader, the only one to wait.
   boost::asio::steady_timer settled_;
 };

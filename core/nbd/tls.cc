@@ -20,10 +20,6 @@ namespace blksnap::nbd {
 
 namespace {
 
-// AES-GCM is safe for 2^24.5 records of 2^14 bytes (RFC 8446, section 5.5):
-// well before that the key is changed.
-constexpr std::uint64_t kBytesPerKey = std::uint64_t{1} << 37;
-
 // The oldest error of this thread: the cause of those after it.
 std::string reason() {
   const unsigned long code = ERR_get_error();
@@ -174,8 +170,10 @@ Result<void> TlsCredentials::load_psk(const std::string& path) {
   return {};
 }
 
-Tls::Tls(std::shared_ptr<const TlsCredentials> credentials, int fd)
+Tls::Tls(std::shared_ptr<const TlsCredentials> credentials, int fd,
+         std::uint64_t bytes_per_key)
     : credentials_(std::move(credentials)),
+      bytes_per_key_(bytes_per_key),
       ssl_(SSL_new(credentials_->context_)) {
   if (!ssl_ || SSL_set_fd(ssl_, fd) != 1) {
     SSL_free(ssl_);
@@ -268,9 +266,10 @@ Tls::Outcome Tls::read(std::span<std::byte> into) {
 Tls::Outcome Tls::write(std::span<const std::byte> from) {
   ERR_clear_error();
   errno = 0;
-  if (sent_ >= kBytesPerKey && SSL_version(ssl_) == TLS1_3_VERSION) {
-    SSL_key_update(ssl_, SSL_KEY_UPDATE_NOT_REQUESTED);
-    sent_ = 0;
+  if (sent_ >= bytes_per_key_ && SSL_version(ssl_) == TLS1_3_VERSION) {
+    // Not while a record waits for room: the next call tries again.
+    if (SSL_key_update(ssl_, SSL_KEY_UPDATE_NOT_REQUESTED) == 1) sent_ = 0;
+    ERR_clear_error();
   }
   std::size_t bytes = 0;
   const int result = SSL_write_ex(ssl_, from.data(), from.size(), &bytes);

@@ -61,8 +61,13 @@ class TlsCredentials {
 // blocked.
 class Tls {
  public:
+  // AES-GCM is safe for 2^24.5 records of 2^14 bytes (RFC 8446, section 5.5).
+  static constexpr std::uint64_t kBytesPerKey = std::uint64_t{1} << 37;
+
+  // With TLS 1.3 the key is changed when so many bytes were sent with it.
   // Throws std::bad_alloc.
-  Tls(std::shared_ptr<const TlsCredentials> credentials, int fd);
+  Tls(std::shared_ptr<const TlsCredentials> credentials, int fd,
+      std::uint64_t bytes_per_key = kBytesPerKey);
   ~Tls();
   Tls(const Tls&) = delete;
   Tls& operator=(const Tls&) = delete;
@@ -102,6 +107,7 @@ class Tls {
                            unsigned size);
 
   const std::shared_ptr<const TlsCredentials> credentials_;
+  const std::uint64_t bytes_per_key_;
   SSL* ssl_;
   bool established_ = false;
   bool broken_ = false;

@@ -6,6 +6,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <malloc.h>
+
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -206,6 +208,9 @@ int run(int argc, char** argv) {
 }  // namespace blksnap::server
 
 int main(int argc, char** argv) {
+  // Buffers of requests go back to the system when they are freed. By default
+  // glibc keeps such large ones, for each thread, once it has seen some.
+  ::mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   try {
     return blksnap::server::run(argc, argv);
   } catch (const std::exception& error) {  // out of memory, and bugs
