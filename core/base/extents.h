@@ -55,6 +55,7 @@ class ExtentBuilder {
   void truncate(std::uint64_t end);
 
   ByteRange range() const { return range_; }
+  std::size_t max_extents() const { return max_extents_; }
   std::uint64_t covered_end() const { return covered_end_; }
   bool complete() const { return covered_end_ == range_.end(); }
   const std::vector<Extent>& extents() const { return extents_; }

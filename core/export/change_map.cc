@@ -5,14 +5,13 @@
 
 namespace blksnap::exports {
 
-Result<cbt::ChangeMap> read_change_map(const kernel::Filter& filter) {
-  auto frozen = filter.read_map();
-  if (!frozen) return frozen.error();
-  const kernel::CbtInfo& info = frozen->info;
+Result<cbt::ChangeMap> make_change_map(const kernel::Filter& filter,
+                                       kernel::FrozenMap frozen) {
+  const kernel::CbtInfo& info = frozen.info;
   auto map = cbt::ChangeMap::make(
       info.capacity, info.block_size,
       cbt::Checkpoint{info.generation, info.changes_number},
-      std::move(frozen->bytes));
+      std::move(frozen.bytes));
   if (!map) return context(filter.device(), map.error());
   return map;
 }

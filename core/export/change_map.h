@@ -7,9 +7,8 @@
 
 namespace blksnap::exports {
 
-// The map of a device as frozen at its last take, from the kernel. EAGAIN where
-// it does not stand still (the device is in no snapshot), EINVAL where it makes
-// no sense.
-Result<cbt::ChangeMap> read_change_map(const kernel::Filter& filter);
+// The map of a device as the kernel tells it. EINVAL where it makes no sense.
+Result<cbt::ChangeMap> make_change_map(const kernel::Filter& filter,
+                                       kernel::FrozenMap frozen);
 
 }  // namespace blksnap::exports

@@ -18,7 +18,9 @@ inline constexpr char kAllocationDepth[] = "qemu:allocation-depth";
 using ImagePtr = std::shared_ptr<image::Image>;
 using MapPtr = std::shared_ptr<const cbt::ChangeMap>;
 
-// base:allocation, as the image knows it.
+// base:allocation, as the image knows it. Where that takes reading, and a
+// client has selected dirty bitmaps as well, only what is dirty is looked at:
+// the rest it has no use for, and it is shown as data.
 std::shared_ptr<const Context> make_allocation_context(ImagePtr image);
 
 // A dirty bitmap under `name` (complete, with the prefix): what changed since
@@ -28,8 +30,8 @@ std::shared_ptr<const Context> make_dirty_context(std::string name,
                                                   cbt::Checkpoint since);
 
 // base:allocation of a "+changed" view: what did not change since `since` is a
-// hole, but not zero: "look into the layer below". What changed is data, zero
-// or not, so that a client which copies data copies every change.
+// hole, but not zero: "look into the layer below". What changed is no hole,
+// zero or not, so that a client which copies data copies every change.
 std::shared_ptr<const Context> make_changed_context(ImagePtr image, MapPtr map,
                                                     cbt::Checkpoint since);
 

@@ -49,6 +49,13 @@ class Context {
   // nothing: "unknown" is an error or dirty, never "unchanged" (invariant 1).
   virtual Result<void> extents(ExtentBuilder& out) const = 0;
 
+  // What a client is to get in place of this one where it has selected `all`,
+  // which this one is among; nullptr: this one.
+  virtual std::shared_ptr<const Context> among(
+      std::span<const std::shared_ptr<const Context>> /*all*/) const {
+    return nullptr;
+  }
+
  private:
   std::string name_;
 };

@@ -39,23 +39,37 @@ Result<void> check_alive(const kernel::Filter& filter,
   return error;
 }
 
-// None, with a warning in the log, where it cannot be had or does not fit the
-// image: unknown must not look unchanged (invariant 1), but a full backup can
-// still be made.
-MapPtr map_for(const kernel::Filter& filter, std::uint64_t image_size) {
-  auto map = read_change_map(filter);
-  if (!map) {
-    logger().warn("{}: changes are not offered: {}", filter.device(),
-                  map.error().message);
-    return nullptr;
-  }
+// What the kernel remembers of a device for the image of its last take.
+struct Memory {
+  MapPtr map;
+  image::Discards discards;
+};
+
+Result<Memory> recall(const kernel::Filter& filter, std::uint64_t image_size) {
+  auto frozen = filter.read_map();
+  if (!frozen) return frozen.error();
+  image::Discards discards(frozen->info.block_size,
+                           std::move(frozen->discards));
+  auto map = make_change_map(filter, std::move(*frozen));
+  if (!map) return map.error();
   if (map->capacity() != image_size) {
-    logger().warn(
-        "{}: changes are not offered: the map is of {} bytes, the image has {}",
-        filter.device(), map->capacity(), image_size);
-    return nullptr;
+    return refuse(EINVAL, "the map is of " + std::to_string(map->capacity()) +
+                              " bytes, the image has " +
+                              std::to_string(image_size));
   }
-  return std::make_shared<const cbt::ChangeMap>(std::move(*map));
+  return Memory{std::make_shared<const cbt::ChangeMap>(std::move(*map)),
+                std::move(discards)};
+}
+
+// Nothing, with a warning in the log, where it cannot be had or does not fit
+// the image: unknown must not look unchanged (invariant 1), but a full backup
+// can still be made.
+Memory memory_for(const kernel::Filter& filter, std::uint64_t image_size) {
+  auto memory = recall(filter, image_size);
+  if (memory) return std::move(*memory);
+  logger().warn("{}: changes are not offered: {}", filter.device(),
+                memory.error().message);
+  return {};
 }
 
 // The image of a device that is in the taken snapshot `id`, and its map. The
@@ -77,10 +91,12 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
   device.origin = filter->device();
   device.rotational = io::rotational(device.origin);
   device.snapshot = to_string(id);
-  device.map = map_for(*filter, (*file)->size());
+  Memory memory = memory_for(*filter, (*file)->size());
+  device.map = std::move(memory.map);
   device.image = image::make_snapshot_image(
       std::move(*file),
-      [filter, map = device.map] { return check_alive(*filter, map.get()); });
+      [filter, map = device.map] { return check_alive(*filter, map.get()); },
+      std::move(memory.discards));
   return device;
 }
 

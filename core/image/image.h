@@ -62,10 +62,16 @@ class Image {
   virtual Result<void> flush() { return {}; }
 
   // Fills `out` with kHole and kZero. 0, for "data", is always true enough.
-  virtual Result<void> allocation(ExtentBuilder& out) const {
+  // Where zeroes are to be found by reading alone, at most `may_read` bytes
+  // are read for it, and taken from that number.
+  virtual Result<void> allocation(ExtentBuilder& out,
+                                  std::uint64_t& /*may_read*/) const {
     out.add(out.range().end(), 0);
     return {};
   }
+  // Does allocation() read, so that it should be asked for no more than what
+  // somebody wants to know?
+  virtual bool reads_for_allocation() const { return false; }
 
   // EIO with the cause once the image has lost its content: what is known of
   // its changes is worth nothing then either.

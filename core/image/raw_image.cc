@@ -46,7 +46,7 @@ class RawImage : public Image {
     return file_->flush();
   }
 
-  Result<void> allocation(ExtentBuilder& out) const override {
+  Result<void> allocation(ExtentBuilder& out, std::uint64_t&) const override {
     while (!out.complete()) {
       const auto run = file_->run_at(out.covered_end());
       if (!run) return run.error();

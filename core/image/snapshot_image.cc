@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "image/snapshot_image.h"
 
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "base/zero.h"
+
 namespace blksnap::image {
 namespace {
+
+// Read at once in the search for zeroes.
+constexpr std::uint64_t kPiece = 1024 * 1024;
+// In what was read, each of these is zero, or it is not.
+constexpr std::uint64_t kUnit = 64 * 1024;
 
 class SnapshotImage : public Image {
  public:
   SnapshotImage(std::unique_ptr<io::File> device,
-                std::function<Result<void>()> alive)
-      : device_(std::move(device)), alive_(std::move(alive)) {}
+                std::function<Result<void>()> alive, Discards discards)
+      : device_(std::move(device)),
+        alive_(std::move(alive)),
+        discards_(std::move(discards)) {}
 
   std::uint64_t size() const override { return device_->size(); }
   std::uint32_t block_size() const override { return device_->block_size(); }
@@ -32,18 +45,55 @@ class SnapshotImage : public Image {
     return device_->cache(range);
   }
 
+  Result<void> allocation(ExtentBuilder& out,
+                          std::uint64_t& may_read) const override {
+    std::vector<std::byte> buffer;
+    for (bool more = true; more && !out.complete();) {
+      const std::uint64_t at = out.covered_end();
+      const auto run = discards_.run_at(at);
+      const std::uint64_t end = std::min(run.end, out.range().end());
+      if (run.discarded && may_read != 0) {
+        buffer.resize(std::min({kPiece - at % kPiece, end - at, may_read}));
+        may_read -= buffer.size();
+        more = look(at, buffer, out);
+      } else {
+        more = out.add(end, 0);
+      }
+    }
+    return {};
+  }
+  bool reads_for_allocation() const override { return !discards_.empty(); }
+
   Result<void> alive() const override { return alive_(); }
 
  private:
+  // Adds what the bytes from `at` on are; false once `out` is full. What cannot
+  // be read is data: who wants it is told by reading it.
+  bool look(std::uint64_t at, std::span<std::byte> buffer,
+            ExtentBuilder& out) const {
+    if (!device_->read(at, buffer)) return out.add(at + buffer.size(), 0);
+    while (!buffer.empty()) {
+      const auto unit = buffer.first(
+          std::min<std::size_t>(kUnit - at % kUnit, buffer.size()));
+      at += unit.size();
+      if (!out.add(at, all_zero(unit) ? kHole | kZero : 0)) return false;
+      buffer = buffer.subspan(unit.size());
+    }
+    return true;
+  }
+
   const std::unique_ptr<io::File> device_;
   const std::function<Result<void>()> alive_;
+  const Discards discards_;
 };
 
 }  // namespace
 
-std::unique_ptr<Image> make_snapshot_image(
-    std::unique_ptr<io::File> device, std::function<Result<void>()> alive) {
-  return std::make_unique<SnapshotImage>(std::move(device), std::move(alive));
+std::unique_ptr<Image> make_snapshot_image(std::unique_ptr<io::File> device,
+                                           std::function<Result<void>()> alive,
+                                           Discards discards) {
+  return std::make_unique<SnapshotImage>(std::move(device), std::move(alive),
+                                         std::move(discards));
 }
 
 }  // namespace blksnap::image

@@ -33,6 +33,12 @@ constexpr Hint kOther{EINVAL, "is another filter attached?"};
 
 }  // namespace
 
+struct Filter::MapCommand {
+  std::uint32_t number;
+  std::string_view name;
+  std::string_view what;
+};
+
 Result<Filter> Filter::open(std::string device, const System& system) {
   auto fd = system.open_device(device);
   if (!fd) return fd.error();
@@ -92,36 +98,45 @@ Result<FrozenMap> Filter::read_map() const {
   for (int i = 0; i < kMapTries; ++i) {
     const auto before = cbt_info();
     if (!before) return before.error();
-    auto bytes = read_map_bytes(*before);
+    auto bytes =
+        read_frozen({BLKFILTER_CTL_BLKSNAP_CBTMAP, "CBTMAP", "change map"},
+                    before->block_count);
     if (!bytes) return bytes.error();
+    auto discards = read_frozen(
+        {BLKFILTER_CTL_BLKSNAP_CBTDISCARDS, "CBTDISCARDS", "discards"},
+        before->block_count / 8 + (before->block_count % 8 != 0));
+    if (!discards && discards.error().code != ENOTTY) return discards.error();
     const auto after = cbt_info();
     if (!after) return after.error();
-    if (*before == *after) return FrozenMap{*before, std::move(*bytes)};
+    if (*before != *after) continue;
+    FrozenMap map{*before, std::move(*bytes), {}};
+    if (discards) map.discards = std::move(*discards);
+    return map;
   }
   return refuse(EAGAIN, "the change map of " + device_ +
                             " does not stand still: snapshots are being taken");
 }
 
-Result<std::vector<std::uint8_t>> Filter::read_map_bytes(
-    const CbtInfo& info) const {
-  std::vector<std::uint8_t> map(info.block_count);
-  for (std::uint32_t offset = 0; offset < info.block_count;) {
+Result<std::vector<std::uint8_t>> Filter::read_frozen(
+    const MapCommand& command, std::uint32_t length) const {
+  std::vector<std::uint8_t> bytes(length);
+  for (std::uint32_t offset = 0; offset < length;) {
     blksnap_cbtmap raw{};
     raw.offset = offset;
-    raw.length = std::min(kMapPiece, info.block_count - offset);
-    raw.buffer = reinterpret_cast<std::uintptr_t>(map.data() + offset);
-    const int code = control(BLKFILTER_CTL_BLKSNAP_CBTMAP, raw);
+    raw.length = std::min(kMapPiece, length - offset);
+    raw.buffer = reinterpret_cast<std::uintptr_t>(bytes.data() + offset);
+    const int code = control(command.number, raw);
     if (code != 0) {
       return ioctl_error(
           code,
-          "read the change map of " + device_ + " at block " +
-              std::to_string(offset),
-          "CBTMAP",
+          "read the " + std::string(command.what) + " of " + device_ +
+              " at byte " + std::to_string(offset),
+          command.name,
           {kNoHook, kNotAttached, {ENODATA, "the map has become shorter"}});
     }
-    offset += std::min(kMapPiece, info.block_count - offset);
+    offset += raw.length;
   }
-  return map;
+  return bytes;
 }
 
 Result<void> Filter::mark_dirty(std::span<const Sectors> ranges) const {

@@ -29,6 +29,9 @@ struct CbtInfo {
 struct FrozenMap {
   CbtInfo info;
   std::vector<std::uint8_t> bytes;
+  // Frozen with it, a bit per block: discarded, and not written to since
+  // (CBTDISCARDS of kmod/uapi/blksnap.h). Empty: the module does not tell.
+  std::vector<std::uint8_t> discards;
 };
 
 // A range of a device in sectors of 512 bytes.
@@ -79,8 +82,11 @@ class Filter {
   Filter(const System& system, std::string device, UniqueFd fd)
       : system_(&system), device_(std::move(device)), fd_(std::move(fd)) {}
 
-  // `info` is of this device, and no take comes between.
-  Result<std::vector<std::uint8_t>> read_map_bytes(const CbtInfo& info) const;
+  // All `length` bytes of what `command`, one of CBTMAP and CBTDISCARDS, reads.
+  // No take comes between.
+  struct MapCommand;
+  Result<std::vector<std::uint8_t>> read_frozen(const MapCommand& command,
+                                                std::uint32_t length) const;
 
   // Returns 0 or errno.
   template <class Argument>

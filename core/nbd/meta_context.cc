@@ -67,6 +67,11 @@ std::optional<std::vector<SelectedContext>> select_contexts(
     const auto id = static_cast<std::uint32_t>(selected.size() + 1);
     selected.push_back({id, std::string(query), std::move(context)});
   }
+  std::vector<std::shared_ptr<const exports::Context>> all;
+  for (const SelectedContext& one : selected) all.push_back(one.context);
+  for (SelectedContext& one : selected) {
+    if (auto other = one.context->among(all)) one.context = std::move(other);
+  }
   return selected;
 }
 

@@ -46,16 +46,18 @@ class FakeImage : public image::Image {
     done += "flush ";
     return {};
   }
-  Result<void> allocation(ExtentBuilder& out) const override {
+  Result<void> allocation(ExtentBuilder& out, std::uint64_t&) const override {
     out.add(size_ / 2, 0);
     out.add(size_, image::kHole | image::kZero);
     return {};
   }
+  bool reads_for_allocation() const override { return reads; }
   Result<void> alive() const override { return living; }
 
   std::uint32_t block_size_value = 512;
   std::string done;
   mutable int cached = 0;
+  bool reads = false;
   Result<void> answer;
   Result<void> living;
 

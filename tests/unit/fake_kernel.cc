@@ -71,7 +71,16 @@ void FakeKernel::write(const std::string& name, std::size_t offset,
   for (std::size_t i = offset / kBlock;
        i <= (offset + text.size() - 1) / kBlock; ++i) {
     written.active[i] = static_cast<std::uint8_t>(written.number + 1);
+    written.discards.resize(written.active.size() / 8 + 1);
+    written.discards[i / 8] &= static_cast<std::uint8_t>(~(1 << i % 8));
   }
+}
+
+void FakeKernel::discard(const std::string& name, std::size_t block) {
+  Device& discarded = devices_.at(name);
+  discarded.active[block] = static_cast<std::uint8_t>(discarded.number + 1);
+  discarded.discards.resize(discarded.active.size() / 8 + 1);
+  discarded.discards[block / 8] |= static_cast<std::uint8_t>(1 << block % 8);
 }
 
 void FakeKernel::corrupt(const std::string& name, int code) {
@@ -203,6 +212,7 @@ int FakeKernel::take(const kernel::Uuid& id) {
     any = true;
     ++device.number;
     device.frozen = device.active;
+    device.frozen_discards = device.discards;
     device.error = 0;
     device.image = "blksnap-" + std::to_string(device.name.back());
     put(dev() + device.image, get(this->device(name)));
@@ -272,6 +282,16 @@ int FakeKernel::filter_control(Device& device, void* argument) {
         user<void>(ask.buffer), device.frozen.data() + ask.offset,
         std::min<std::size_t>(ask.length, device.frozen.size() - ask.offset));
     if (after_map_read) after_map_read();
+    return 0;
+  }
+  if (call.cmd == BLKFILTER_CTL_BLKSNAP_CBTDISCARDS && tells_discards) {
+    const auto& ask = *user<blksnap_cbtmap>(call.opt);
+    device.frozen_discards.resize((device.frozen.size() + 7) / 8);
+    const std::size_t all = device.frozen_discards.size();
+    if (ask.offset >= all) return ENODATA;
+    std::memcpy(user<void>(ask.buffer),
+                device.frozen_discards.data() + ask.offset,
+                std::min<std::size_t>(ask.length, all - ask.offset));
     return 0;
   }
   if (call.cmd == BLKFILTER_CTL_BLKSNAP_CBTDIRTY) {

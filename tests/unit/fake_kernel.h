@@ -30,6 +30,10 @@ class FakeKernel : public kernel::System {
   // A write to the live device.
   void write(const std::string& name, std::size_t offset,
              const std::string& text);
+  // All of the live device's block is discarded; its bytes stay.
+  void discard(const std::string& name, std::size_t block);
+  // The module is of the proposal, and knows nothing of discards.
+  bool tells_discards = true;
   // The image of the device dies; its next SNAPSHOTINFO says so.
   void corrupt(const std::string& name, int code);
   // What a wrap of the number or a reload of the module does.
@@ -66,7 +70,8 @@ class FakeKernel : public kernel::System {
     kernel::Uuid generation{};
     std::uint8_t number = 0;
     std::vector<std::uint8_t> active, frozen;
-    kernel::Uuid snapshot{};  // nil: in none
+    std::vector<std::uint8_t> discards, frozen_discards;  // bits
+    kernel::Uuid snapshot{};                              // nil: in none
     std::string image;
     int error = 0;
   };

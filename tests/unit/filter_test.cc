@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "fake_kernel.h"
+#include "kernel/held_snapshot.h"
 #include "result.h"
 
 using namespace blksnap;
@@ -98,6 +99,40 @@ TEST_CASE("filter: the map, in pieces") {
     CHECK(why(filter->read_map())
               .ends_with("(CBTMAP): No data available (the map has become "
                          "shorter)"));
+  }
+}
+
+TEST_CASE("filter: what was discarded") {
+  FakeKernel fake;
+  const std::size_t blocks = 17;
+  fake.add_device("vdb", std::string(blocks * FakeKernel::kBlock, 'x'));
+  std::vector<kernel::Filter> filters;
+  filters.push_back(*Filter::open(fake.device("vdb"), fake));
+  REQUIRE(why(filters[0].attach()) == "");
+  for (const std::size_t block : {std::size_t{3}, blocks - 1})
+    fake.discard("vdb", block);
+  const auto held = kernel::HeldSnapshot::take(*kernel::Control::open(fake),
+                                               filters, "/tmp", 4096);
+  REQUIRE(why(held) == "");
+  // After the take: not in what was frozen.
+  fake.discard("vdb", 4);
+
+  const std::vector<std::uint8_t> expected{8, 0, 1};
+  const auto map = filters[0].read_map();
+  REQUIRE(why(map) == "");
+  CHECK(map->discards == expected);
+
+  SUBCASE("a module that does not tell") {
+    fake.tells_discards = false;
+    const auto other = filters[0].read_map();
+    REQUIRE(why(other) == "");
+    CHECK((other->bytes == map->bytes));
+    CHECK(other->discards.empty());
+  }
+  SUBCASE("it cannot be read") {
+    fake.fail_after(2, EIO);  // CBTINFO, CBTMAP
+    CHECK(why(filters[0].read_map())
+              .starts_with("read the discards of " + fake.device("vdb")));
   }
 }
 

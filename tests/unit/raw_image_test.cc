@@ -28,7 +28,8 @@ TEST_CASE("raw image: holes are holes and read as zeroes") {
   using Extents = std::vector<Extent>;
   const auto extents = [&](ByteRange range, std::size_t max) {
     ExtentBuilder out(range, max);
-    REQUIRE(why(image->allocation(out)) == "");
+    std::uint64_t nothing = 0;
+    REQUIRE(why(image->allocation(out, nothing)) == "");
     return out.extents();
   };
   CHECK(extents({0, image->size()}, 9) ==
@@ -44,7 +45,8 @@ TEST_CASE("raw image: every failing call is told") {
     file->fail_after(call, EIO);
     const auto image = image::make_raw_image(std::move(file), false);
     ExtentBuilder out({0, image->size()}, 9);
-    CHECK(code(image->allocation(out)) == EIO);
+    std::uint64_t nothing = 0;
+    CHECK(code(image->allocation(out, nothing)) == EIO);
   }
 }
 
