@@ -42,4 +42,5 @@ sanitized address,undefined build-asan '^(unit|copy|protocol)$'
 sanitized thread build-tsan '^(unit|protocol)$' \
 	blksnap-unit blksnap-protocol-test blksnap-error-path-test \
 	blksnap-error-path-session-test blksnap-nbd fake-module fail-new \
-	handshake-replay request-replay map-file-replay settings-replay
+	handshake-replay request-replay map-file-replay settings-replay \
+	checkpoint-names-replay

@@ -128,6 +128,7 @@ Result<void> Settings::set(std::string_view given_key, std::string_view value) {
   }
   if (key == "file") return set_once(file, key, value);
   if (key == "cbt") return set_once(cbt, key, value);
+  if (key == "checkpoints") return set_once(checkpoints, key, value);
   if (key == "name") {
     if (const auto checked = check_name(value); !checked) return checked;
     return set_once(name, key, value);
@@ -166,6 +167,11 @@ Result<void> Settings::check() const {
     if (!cbt.empty()) return invalid("cbt= goes with file= only");
     if (read_write) return invalid("read-write= goes with file= only");
   }
+  if (!checkpoints.empty() && !file.empty() && cbt.empty()) {
+    return invalid(
+        "checkpoints= needs cbt= beside file=: without a change map no "
+        "checkpoint means anything");
+  }
   if (read_write && !cbt.empty()) {
     return invalid(
         "read-write= and cbt= exclude each other: writing would make the saved "
@@ -189,6 +195,9 @@ const char kSettingsHelp[] =
     "  snapshot=UUID     serve a snapshot that is taken already, and leave it\n"
     "  file=PATH         serve a plain file or block device as it is\n"
     "  cbt=PATH          saved change map of file=\n"
+    "  checkpoints=PATH  names of checkpoints, as blksnap checkpoint keeps "
+    "them\n"
+    "                    [/var/lib/blksnap/checkpoints.json]\n"
     "  name=NAME         name of the export, where there is only one\n"
     "  read-write=BOOL   let clients write to file=\n";
 

@@ -30,6 +30,9 @@ struct Settings {
   std::string file;
   // cbt=MAPFILE, with file=: a saved change map.
   std::string cbt;
+  // checkpoints=FILE: names of checkpoints, where there is a change map; empty
+  // for the usual file.
+  std::string checkpoints;
   // name=: name of the export; only where there is a single one.
   std::string name;
   // read-write=BOOL, with file=.

@@ -27,19 +27,27 @@ std::optional<cbt::Checkpoint> Device::previous() const {
   return before;
 }
 
-DeviceExport::DeviceExport(std::shared_ptr<const Device> device)
-    : device_(std::move(device)), name_(device_->name) {
+DeviceExport::DeviceExport(std::shared_ptr<const Device> device, Names names)
+    : device_(std::move(device)),
+      name_(device_->name),
+      names_(std::move(names)) {
   assert(!device_->map || device_->map->capacity() == device_->image->size());
 }
 
 DeviceExport::DeviceExport(std::shared_ptr<const Device> device,
-                           cbt::Checkpoint since, View view)
+                           cbt::Checkpoint since, View view, Names names)
+    : DeviceExport(std::move(device), Named{since.to_string(), {}, since, 0},
+                   view, std::move(names)) {}
+
+DeviceExport::DeviceExport(std::shared_ptr<const Device> device,
+                           const Named& since, View view, Names names)
     : device_(std::move(device)),
-      since_(since),
+      since_(since.at),
+      since_name_(since.name),
       changed_(view == View::kChanged),
-      name_(device_->name + "@" + since.to_string() +
-            (changed_ ? "+changed" : "")) {
-  assert(device_->map && device_->map->answers(since));
+      name_(device_->name + "@" + since.name + (changed_ ? "+changed" : "")),
+      names_(std::move(names)) {
+  assert(device_->map && device_->map->answers(*since_));
   assert(device_->map->capacity() == device_->image->size());
 }
 
@@ -47,7 +55,7 @@ std::string DeviceExport::description() const {
   const std::string origin = plain(device_->origin);
   std::string text;
   if (since_) {
-    text = "changes of " + origin + " since " + since_->to_string();
+    text = "changes of " + origin + " since " + since_name_;
   } else {
     text = (device_->snapshot.empty() ? "file " : "snapshot of ") + origin;
   }
@@ -91,10 +99,29 @@ std::vector<std::shared_ptr<const Context>> DeviceExport::contexts() const {
     all.push_back(depth_context());
     return all;
   }
-  if (const auto since = since_ ? since_ : device_->previous()) {
-    all.push_back(dirty_context(since->to_string(), *since));
+  // One alone: there are clients that refuse an export with two.
+  if (since_) {
+    all.push_back(dirty_context(since_name_, *since_));
+    return all;
   }
+  if (const auto since = device_->previous())
+    all.push_back(dirty_context(since->to_string(), *since));
+  for (const Named& named : names_)
+    all.push_back(dirty_context(named.name, named.at));
   return all;
+}
+
+// What a bitmap that is not an alias is of, if the map answers it.
+std::optional<cbt::Checkpoint> DeviceExport::checkpoint_of(
+    const std::string& bitmap) const {
+  const auto canonical = cbt::Checkpoint::parse(bitmap);
+  if (canonical) {
+    if (!device_->map->answers(*canonical)) return std::nullopt;
+    return *canonical;
+  }
+  for (const Named& named : names_)
+    if (named.name == bitmap) return named.at;
+  return std::nullopt;
 }
 
 std::shared_ptr<const Context> DeviceExport::find_context(
@@ -111,9 +138,8 @@ std::shared_ptr<const Context> DeviceExport::find_context(
     const auto since = since_ ? since_ : device_->previous();
     return since ? dirty_context(bitmap, *since) : nullptr;
   }
-  const auto since = cbt::Checkpoint::parse(bitmap);
-  if (!since || !device_->map->answers(*since)) return nullptr;
-  if (since_ && *since_ != *since) return nullptr;
+  const auto since = checkpoint_of(bitmap);
+  if (!since || (since_ && *since_ != *since)) return nullptr;
   return dirty_context(bitmap, *since);
 }
 

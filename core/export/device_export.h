@@ -5,11 +5,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "checkpoint/names.h"
 #include "export/contexts.h"
 #include "export/export.h"
 
 namespace blksnap::exports {
+
+using checkpoints::Named;
+using Names = std::vector<Named>;
 
 // What all exports of one device share. `map` may be missing; if there is one,
 // its capacity is the size of the image.
@@ -32,21 +37,28 @@ struct Device {
 //   NAME@CHECKPOINT          base:allocation and that one bitmap
 //   NAME@CHECKPOINT+changed  base:allocation and qemu:allocation-depth, with
 //                            unchanged parts as holes
+//
+// CHECKPOINT is GENERATION.N or one of the names that were given to it.
 class DeviceExport : public Export {
  public:
-  // The device as it is.
-  explicit DeviceExport(std::shared_ptr<const Device> device);
+  // The device as it is. `names`, here and below, are of checkpoints that the
+  // device's map answers.
+  explicit DeviceExport(std::shared_ptr<const Device> device, Names names = {});
 
   // A view of what changed since `since`, which the device's map answers.
   enum class View { kBitmap, kChanged };
   DeviceExport(std::shared_ptr<const Device> device, cbt::Checkpoint since,
-               View view);
+               View view, Names names = {});
+  // The same by a name of `since`: what is listed has that name.
+  DeviceExport(std::shared_ptr<const Device> device, const Named& since,
+               View view, Names names = {});
 
   const std::string& name() const override { return name_; }
 
   // As export.h says:
   //   snapshot of /dev/vdb, checkpoint=GEN.8 granularity=65536 snapshot=UUID
   //   changes of /dev/vdb since GEN.7, checkpoint=GEN.8 since=GEN.7 ...
+  //   changes of /dev/vdb since monday, checkpoint=GEN.8 since=GEN.7 ...
   //   file disk.raw
   // checkpoint= is the instant shown, granularity= bytes per block of the map.
   std::string description() const override;
@@ -79,12 +91,15 @@ class DeviceExport : public Export {
   std::shared_ptr<const Context> depth_context() const;
   std::shared_ptr<const Context> dirty_context(const std::string& bitmap,
                                                cbt::Checkpoint since) const;
+  std::optional<cbt::Checkpoint> checkpoint_of(const std::string& bitmap) const;
   Result<void> then_flush(Result<void> done, bool fua);
 
   const std::shared_ptr<const Device> device_;
   const std::optional<cbt::Checkpoint> since_;  // of a view
+  const std::string since_name_;                // GENERATION.N or a given name
   const bool changed_ = false;                  // is it a "+changed" view?
   const std::string name_;
+  const Names names_;
 };
 
 }  // namespace blksnap::exports

@@ -6,6 +6,7 @@
 
 #include "cbt/map_file.h"
 #include "export/device_catalogue.h"
+#include "export/given_names.h"
 #include "export/snapshot.h"
 #include "image/raw_image.h"
 #include "io/file.h"
@@ -42,7 +43,7 @@ Result<std::unique_ptr<Catalogue>> open_file(const Settings& settings) {
   }
   std::vector<Device> devices;
   devices.push_back(std::move(device));
-  return DeviceCatalogue::make(std::move(devices));
+  return DeviceCatalogue::make(std::move(devices), names_file(settings));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/uuid.h"
 #include "export/change_map.h"
 #include "export/device_catalogue.h"
+#include "export/given_names.h"
 #include "image/snapshot_image.h"
 #include "io/file.h"
 #include "kernel/devices.h"
@@ -141,7 +142,7 @@ Result<std::unique_ptr<Catalogue>> take_snapshot(const Settings& settings,
 
   auto devices = open_devices(std::move(filters), held->id(), settings.name);
   if (!devices) return devices.error();
-  return DeviceCatalogue::make(std::move(*devices), held);
+  return DeviceCatalogue::make(std::move(*devices), names_file(settings), held);
 }
 
 Result<std::unique_ptr<Catalogue>> adopt_snapshot(
@@ -154,7 +155,7 @@ Result<std::unique_ptr<Catalogue>> adopt_snapshot(
   if (!filters) return filters.error();
   auto devices = open_devices(std::move(*filters), *id, settings.name);
   if (!devices) return devices.error();
-  return DeviceCatalogue::make(std::move(*devices));
+  return DeviceCatalogue::make(std::move(*devices), names_file(settings));
 }
 
 }  // namespace blksnap::exports

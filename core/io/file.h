@@ -3,9 +3,12 @@
 // implementation in its place (io/fault_file.h).
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -103,8 +106,10 @@ bool rotational(const std::string& path);
 // Makes `content` all that is in the file of this name, which need not exist
 // yet. Crash rule: a temporary file beside it is written and flushed before it
 // is renamed, and the directory is flushed after it, so that at any time the
-// name stands for the whole old or the whole new content. Mode 0666 & ~umask.
+// name stands for the whole old or the whole new content. It has this mode,
+// whatever the umask is; without one, 0666 & ~umask.
 Result<void> replace_file(const std::string& path,
-                          std::span<const std::byte> content);
+                          std::span<const std::byte> content,
+                          std::optional<mode_t> mode = {});
 
 }  // namespace blksnap::io

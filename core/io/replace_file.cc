@@ -35,7 +35,8 @@ Result<void> write_and_flush(int fd, const std::string& path,
 }  // namespace
 
 Result<void> replace_file(const std::string& path,
-                          std::span<const std::byte> content) {
+                          std::span<const std::byte> content,
+                          std::optional<mode_t> mode) {
   // The process id keeps two writers of one name apart; a file left by a
   // crash of an earlier process with this id is nobody's any more.
   const std::string temporary =
@@ -46,7 +47,10 @@ Result<void> replace_file(const std::string& path,
                        0666));
   if (!file) return fail(errno, "create " + temporary);
 
-  Result<void> done = write_and_flush(file.get(), temporary, content);
+  Result<void> done;
+  if (mode && ::fchmod(file.get(), *mode) != 0)
+    done = fail(errno, "set the mode of " + temporary);
+  if (done) done = write_and_flush(file.get(), temporary, content);
   if (done && ::rename(temporary.c_str(), path.c_str()) != 0) {
     done = fail(errno, "rename " + temporary + " to " + path);
   }

@@ -17,7 +17,7 @@ namespace {
 
 auto all_of(const Settings& it) {
   return std::tie(it.devices, it.diff, it.limit, it.snapshot, it.file, it.cbt,
-                  it.name, it.read_write);
+                  it.name, it.read_write, it.checkpoints);
 }
 
 void check_values(std::string_view value) {
@@ -53,6 +53,7 @@ void check_fitting(const Settings& it) {
   REQUIRE(it.limit == 0 || it.limit >= 512);
   REQUIRE(!it.file.empty() || (it.cbt.empty() && !it.read_write));
   REQUIRE(it.cbt.empty() || !it.read_write);
+  REQUIRE(it.checkpoints.empty() || it.file.empty() || !it.cbt.empty());
   REQUIRE(it.name.empty() || it.devices.size() < 2);
 }
 

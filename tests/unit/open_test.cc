@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "cbt/map_file.h"
+#include "checkpoint/names.h"
 #include "fake_image.h"
 #include "result.h"
 #include "temp_dir.h"
@@ -51,6 +52,18 @@ TEST_CASE("open: a file") {
     CHECK((*served)->contexts().size() == 2);
     CHECK((*served)->find_context("qemu:dirty-bitmap:backup-disk.raw"));
     CHECK((*catalogue)->list().size() == 3);
+  }
+  SUBCASE("with a saved map, and names of its checkpoints") {
+    settings.cbt = dir / "disk.cbt";
+    settings.checkpoints = dir / "names";
+    REQUIRE(why(cbt::write_map(settings.cbt, *fake_device().map)) == "");
+    const auto catalogue = exports::open_catalogue(settings);
+    REQUIRE(why(catalogue) == "");
+    CHECK((*catalogue)->list().size() == 3);
+    put(settings.checkpoints,
+        *checkpoints::encode({{"first", "/dev/vdb", checkpoint(1), 0}}));
+    CHECK((*catalogue)->list().size() == 5);
+    CHECK(why((*catalogue)->find("disk.raw@first+changed")) == "");
   }
   SUBCASE("with the map of another size") {
     settings.cbt = dir / "disk.cbt";

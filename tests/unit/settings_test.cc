@@ -71,7 +71,9 @@ TEST_CASE("settings that fit together") {
       {{"file", "disk.raw"}, {"read-write", "true"}},
       {{"file", "disk.raw"}, {"read_write", "ON"}, {"name", "x"}},
       {{"file", "disk.raw"}, {"cbt", "disk.cbt"}, {"read-write", "no"}},
+      {{"file", "disk.raw"}, {"cbt", "disk.cbt"}, {"checkpoints", "names"}},
       {{"device", "/dev/vdb"}, {"diff", "/var/tmp"}, {"limit", "8G"}},
+      {{"snapshot", kUuid}, {"checkpoints", "names"}},
       {{"device", "/dev/vdb"},
        {"device", "/dev/vdc"},
        {"diff", "/var/tmp"},
@@ -108,6 +110,11 @@ TEST_CASE("settings that do not") {
       {{{"file", "a"}, {"cbt", "m"}, {"read-write", "1"}},
        "read-write= and cbt= exclude each other: writing would make the saved "
        "change map untrue"},
+      {{{"file", "a"}, {"checkpoints", "c"}},
+       "checkpoints= needs cbt= beside file=: without a change map no "
+       "checkpoint means anything"},
+      {{{"checkpoints", "a"}, {"checkpoints", "b"}},
+       "checkpoints= is given twice"},
       {{{"device", "a"},
         {"device", "b"},
         {"diff", "d"},
