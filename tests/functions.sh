@@ -53,3 +53,19 @@ wait_for() {
     done
     fail "in vain: $*"
 }
+
+# serve_qemu ARG... : qemu-nbd on ./qemu.sock, default export.
+# shellcheck disable=SC2034  # for the tests
+qemu_uri='nbd+unix:///?socket=qemu.sock'
+serve_qemu() {
+    rm -f qemu.sock
+    qemu-nbd -k "$PWD/qemu.sock" -e 0 -t "$@" &
+    servers+=($!)
+    wait_for test -S qemu.sock
+}
+# Stops the server that was started last.
+stop() {
+    kill "${servers[-1]}"
+    wait "${servers[-1]}" || :
+    unset 'servers[-1]'
+}

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+
+#include "base/zero.h"
 
 namespace blksnap::copy {
 namespace {
@@ -17,21 +18,17 @@ constexpr std::uint64_t kZeroAtOnce = 1024 * 1024 * 1024;
 // file would fall into pieces.
 constexpr std::size_t kSparseUnit = 64 * 1024;
 
-constexpr int kPollMilliseconds = 500;
-
-bool all_zero(std::span<const std::byte> data) {
-  return data.empty() ||
-         (data[0] == std::byte{0} &&
-          std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
-}
+// How often the observer is asked, at least.
+constexpr std::chrono::milliseconds kPoll{500};
 
 }  // namespace
 
 Copier::Copier(Source source, const CopyPlan& plan, Target& target,
-               PullObserver& observer)
+               PullObserver& observer, Options options)
     : plan_(plan),
       target_(target),
       observer_(observer),
+      options_(options),
       slots_(kInFlight),
       source_(std::move(source)) {
   for (Slot& slot : slots_) slot.buffer.resize(source_.request_size());
@@ -40,24 +37,48 @@ Copier::Copier(Source source, const CopyPlan& plan, Target& target,
 Result<void> Copier::run() {
   const std::uint64_t total = plan_.work();
   for (;;) {
-    if (auto issued = issue(); !issued) return issued;
+    const bool due = milestone_due();
+    if (!due)
+      if (auto issued = issue(); !issued) return issued;
     const bool idle = std::all_of(slots_.begin(), slots_.end(), [](Slot& slot) {
       return slot.state == Slot::kIdle;
     });
     if (!observer_.proceed(read_bytes_ + zeroed_bytes_, total))
       return refuse(ECANCELED, "interrupted");
     if (idle && exhausted()) return {};
-    if (!idle && nbd_poll(source_.handle(), kPollMilliseconds) == -1)
-      return nbd_failure(source_.uri());
+    if (idle && due) {
+      if (auto noted = options_.milestones->reached(extent_start_ + used_,
+                                                    read_bytes_, zeroed_bytes_);
+          !noted)
+        return noted;
+      last_milestone_ = read_bytes_ + zeroed_bytes_;
+      continue;
+    }
+    if (auto waited = wait(idle); !waited) return waited;
     for (Slot& slot : slots_)
       if (slot.state == Slot::kDone)
         if (auto finished = finish(slot); !finished) return finished;
   }
 }
 
+bool Copier::milestone_due() const {
+  return options_.milestones && read_bytes_ + zeroed_bytes_ - last_milestone_ >=
+                                    options_.milestones->distance();
+}
+
+// For replies, or until more may be read.
+Result<void> Copier::wait(bool idle) {
+  if (idle && pause_ == pause_.zero()) return {};
+  auto most = kPoll;
+  if (pause_ != pause_.zero())
+    most = std::min(most, std::chrono::ceil<std::chrono::milliseconds>(pause_));
+  return serve({source_.handle(), target_.connection()}, most, source_.uri());
+}
+
 // Fills the idle slots. Zeroes on the way, but one piece a call at most, so
 // that answers that come in meanwhile do not wait for long.
 Result<void> Copier::issue() {
+  pause_ = pause_.zero();
   for (Slot& slot : slots_) {
     if (slot.state != Slot::kIdle) continue;
     while (!exhausted() && plan_.extents()[at_].flags == kLeave)
@@ -66,18 +87,29 @@ Result<void> Copier::issue() {
     if (plan_.extents()[at_].flags == kZero) {
       const ByteRange range = next_piece(kZeroAtOnce);
       if (auto zeroed = target_.zero(range); !zeroed) return zeroed;
+      if (options_.witness)
+        if (auto seen = options_.witness->saw_zeroes(range); !seen) return seen;
       zeroed_bytes_ += range.length;
       break;
     }
-    // Rounding to blocks at both ends must not make it longer than a buffer.
-    const std::uint64_t start = extent_start_ + used_;
-    const std::uint64_t lead = start & (source_.minimum_block() - 1);
-    if (auto started =
-            start_read(slot, next_piece(source_.request_size() - lead));
-        !started)
+    const std::uint64_t length = next_read_length();
+    if (options_.rate) {
+      pause_ = options_.rate->take(length, RateLimit::Clock::now());
+      if (pause_ != pause_.zero()) break;
+    }
+    if (auto started = start_read(slot, next_piece(length)); !started)
       return started;
   }
   return {};
+}
+
+// Up to a multiple of the request size, so that what follows is aligned.
+// Rounding to blocks at both ends does not make it longer than a buffer.
+std::uint64_t Copier::next_read_length() const {
+  const std::uint64_t start = extent_start_ + used_;
+  const std::uint64_t most =
+      source_.request_size() - start % source_.request_size();
+  return std::min(most, plan_.extents()[at_].length - used_);
 }
 
 // The next part of the plan's current extent.
@@ -138,7 +170,7 @@ Result<void> Copier::finish(Slot& slot) {
 // Writes what is not zero, in runs as long as they come.
 Result<void> Copier::store(std::uint64_t offset,
                            std::span<const std::byte> data) {
-  if (!target_.sparse()) return target_.write(offset, data);
+  if (!target_.sparse()) return store_run(offset, data, /*zero=*/false);
   while (!data.empty()) {
     const auto unit = [&](std::size_t at) {
       return data.subspan(at, std::min(kSparseUnit, data.size() - at));
@@ -147,13 +179,21 @@ Result<void> Copier::store(std::uint64_t offset,
     std::size_t run = unit(0).size();
     while (run < data.size() && all_zero(unit(run)) == zero)
       run += unit(run).size();
-    const auto stored = zero ? target_.zero({offset, run})
-                             : target_.write(offset, data.first(run));
-    if (!stored) return stored;
+    if (auto stored = store_run(offset, data.first(run), zero); !stored)
+      return stored;
     offset += run;
     data = data.subspan(run);
   }
   return {};
+}
+
+Result<void> Copier::store_run(std::uint64_t offset,
+                               std::span<const std::byte> data, bool zero) {
+  const ByteRange range{offset, data.size()};
+  const auto stored = zero ? target_.zero(range) : target_.write(offset, data);
+  if (!stored || !options_.witness) return stored;
+  return zero ? options_.witness->saw_zeroes(range)
+              : options_.witness->saw(offset, data);
 }
 
 }  // namespace blksnap::copy

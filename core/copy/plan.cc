@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "copy/plan.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <string>
@@ -102,6 +103,18 @@ Result<void> CopyPlan::add(ByteRange asked, const BlockStatus& status) {
   }
   if (covered_end() <= covered_before) return broken("it does not advance");
   return {};
+}
+
+CopyPlan CopyPlan::after(std::uint64_t position) const {
+  CopyPlan rest = *this;
+  rest.builder_ = ExtentBuilder(builder_.range(), kMaxExtents);
+  std::uint64_t end = 0;
+  for (const Extent& extent : extents()) {
+    end += extent.length;
+    rest.builder_.add(std::min(position, end), kLeave);
+    rest.builder_.add(end, extent.flags);
+  }
+  return rest;
 }
 
 std::uint64_t CopyPlan::work() const {

@@ -46,6 +46,9 @@ class CopyPlan {
   // In order, without gaps from 0; flags are PlanFlag. Whole once complete().
   const std::vector<Extent>& extents() const { return builder_.extents(); }
 
+  // The same of a complete plan, but nothing is to be done before `position`.
+  CopyPlan after(std::uint64_t position) const;
+
   // Bytes that are planned to be read or zeroed.
   std::uint64_t work() const;
 

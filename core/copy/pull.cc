@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "copy/copier.h"
-#include "copy/target.h"
+#include "copy/file_target.h"
 
 namespace blksnap::copy {
 
@@ -30,15 +30,15 @@ Result<PullReport> pull(Source source, const std::string& target_path,
 
   // A full copy destroys what is there as soon as it opens it.
   if (!incremental) observer.writing();
-  auto target = incremental ? Target::open(target_path, source.size())
-                            : Target::create(target_path, source.size());
+  auto target = incremental ? FileTarget::open(target_path, source.size())
+                            : FileTarget::create(target_path, source.size());
   if (!target) return target.error();
 
   if (incremental) observer.writing();
-  Copier copier(std::move(source), *plan, *target, observer);
+  Copier copier(std::move(source), *plan, **target, observer);
   auto done = copier.run();
   // Only what is on stable storage is a copy: see "Resilience" in pull.h.
-  if (done) done = target->sync();
+  if (done) done = (*target)->sync();
   if (!done) {
     Error error = done.error();
     error.message += "; " + target_path + " is incomplete: ";

@@ -21,9 +21,8 @@ constexpr std::uint32_t kLargestRequest = 32 * 1024 * 1024;
 constexpr std::uint32_t kLargestMinimum = 64 * 1024;
 
 // The wire has 32 bits for the length of a question without extended headers.
-// A multiple of every minimum block size that there can be.
-constexpr std::uint64_t kLargestStatus =
-    (std::uint64_t{1} << 32) - kLargestMinimum;
+// Our server looks for zeroes in no more than this for one answer.
+constexpr std::uint64_t kLargestStatus = 1024 * 1024 * 1024;
 
 // Collects what libnbd's callback gets, one call for each context.
 struct StatusSink {
@@ -63,12 +62,6 @@ std::string take(char* text) {
 
 }  // namespace
 
-Error nbd_failure(std::string where) {
-  const int code = nbd_get_errno();
-  const char* said = nbd_get_error();
-  return {code ? code : EIO, std::move(where) + ": " + (said ? said : "?")};
-}
-
 std::string checkpoint_of(std::string_view description) {
   constexpr std::string_view key = "checkpoint=";
   while (!description.empty()) {
@@ -87,8 +80,8 @@ std::string checkpoint_of(std::string_view description) {
   return {};
 }
 
-Result<Source> Source::connect(const std::string& uri,
-                               const std::string& since) {
+Result<Source> Source::connect(Endpoint endpoint, const std::string& since) {
+  const std::string uri = endpoint.name;
   Source source;
   source.uri_ = uri;
   source.handle_.reset(nbd_create());
@@ -101,9 +94,10 @@ Result<Source> Source::connect(const std::string& uri,
       nbd_set_full_info(h, true) == -1 ||
       nbd_add_meta_context(h, kAllocationName) == -1 ||
       (source.incremental() &&
-       nbd_add_meta_context(h, source.changes_name_.c_str()) == -1) ||
-      nbd_connect_uri(h, uri.c_str()) == -1)
+       nbd_add_meta_context(h, source.changes_name_.c_str()) == -1))
     return nbd_failure(uri);
+  if (auto connected = copy::connect(h, endpoint); !connected)
+    return connected.error();
 
   const std::int64_t size = nbd_get_size(h);
   const int allocation = nbd_can_meta_context(h, kAllocationName);
@@ -115,7 +109,9 @@ Result<Source> Source::connect(const std::string& uri,
   source.size_ = static_cast<std::uint64_t>(size);
   source.allocation_ = allocation != 0;
   source.changes_ = changes != 0;
-  source.export_name_ = take(nbd_get_export_name(h));
+  source.export_name_ = take(nbd_get_canonical_export_name(h));
+  if (source.export_name_.empty())
+    source.export_name_ = take(nbd_get_export_name(h));
   source.checkpoint_ = checkpoint_of(take(nbd_get_export_description(h)));
   if (auto sizes = source.read_block_sizes(); !sizes) return sizes.error();
   return source;
@@ -161,6 +157,12 @@ Result<CopyPlan> Source::plan() {
       return context(uri_, added.error());
   }
   return plan;
+}
+
+Result<void> Source::read(std::uint64_t offset, std::span<std::byte> buffer) {
+  if (nbd_pread(handle_.get(), buffer.data(), buffer.size(), offset, 0) == -1)
+    return nbd_failure("read " + uri_);
+  return {};
 }
 
 }  // namespace blksnap::copy

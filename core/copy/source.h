@@ -5,10 +5,11 @@
 #include <libnbd.h>
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 
 #include "base/result.h"
+#include "copy/connection.h"
 #include "copy/plan.h"
 
 namespace blksnap::copy {
@@ -16,13 +17,18 @@ namespace blksnap::copy {
 // Owns the connection and closes it. Not for several threads at once.
 class Source {
  public:
-  // Connects to an NBD URI and negotiates base:allocation and, unless `since`
-  // is empty, qemu:dirty-bitmap:SINCE. That the server grants neither is no
-  // error here; see allocation() and changes(). Blocks.
+  // Connects to a server (an NBD URI) and negotiates base:allocation and,
+  // unless `since` is empty, qemu:dirty-bitmap:SINCE. That the server grants
+  // neither is no error here; see allocation() and changes(). Blocks.
+  static Result<Source> connect(Endpoint endpoint, const std::string& since);
   static Result<Source> connect(const std::string& uri,
-                                const std::string& since);
+                                const std::string& since) {
+    return connect(Endpoint::at_uri(uri), since);
+  }
 
+  // Or the name of the endpoint.
   const std::string& uri() const { return uri_; }
+  // As the server calls it, where it says so.
   const std::string& export_name() const { return export_name_; }
   std::uint64_t size() const { return size_; }  // bytes
 
@@ -46,13 +52,12 @@ class Source {
   // with each byte of it. An incremental one needs changes().
   Result<CopyPlan> plan();
 
+  // Some of it, while nothing else is going on. Blocks.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> buffer);
+
   nbd_handle* handle() const { return handle_.get(); }
 
  private:
-  struct Close {
-    void operator()(nbd_handle* handle) const { nbd_close(handle); }
-  };
-
   Source() = default;
   Result<void> read_block_sizes();
 
@@ -65,15 +70,12 @@ class Source {
   std::uint32_t request_size_ = 0;
   bool allocation_ = false;
   bool changes_ = false;
-  std::unique_ptr<nbd_handle, Close> handle_;
+  Connection handle_;
 };
 
 // The value of the word checkpoint=VALUE of an export's description; empty if
 // there is none or it is not made of letters, digits, '-', '_' and '.' alone
 // (it comes from outside, and is printed for scripts).
 std::string checkpoint_of(std::string_view description);
-
-// What libnbd says about the call that just failed on this thread.
-Error nbd_failure(std::string where);
 
 }  // namespace blksnap::copy

@@ -7,21 +7,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../functions.sh"
 
 : "${BLKSNAP:?the blksnap program to test}"
 
-# serve_qemu ARG... : qemu-nbd on ./qemu.sock, default export.
-# shellcheck disable=SC2034  # for the tests
-qemu_uri='nbd+unix:///?socket=qemu.sock'
-serve_qemu() {
-    rm -f qemu.sock
-    qemu-nbd -k "$PWD/qemu.sock" -e 0 -t "$@" &
-    servers+=($!)
-    wait_for test -S qemu.sock
-}
-stop_qemu() {
-    kill "${servers[-1]}"
-    wait "${servers[-1]}" || :
-    unset 'servers[-1]'
-}
-
 # serve_nbdkit ARG... : nbdkit on ./nbdkit.sock, default export.
 # shellcheck disable=SC2034  # for the tests
 nbdkit_uri='nbd+unix:///?socket=nbdkit.sock'

@@ -18,7 +18,7 @@ file.inject-error.0.sector=61440,file.inject-error.0.errno=5"
 pull 1 --since monday "$qemu_uri" copy.raw
 # (This server hangs up when it cannot read.)
 says err '; copy.raw is incomplete: run again with the same --since, or take a full copy'
-stop_qemu
+stop
 
 serve_qemu -r -f qcow2 -B monday source.qcow2
 ! qemu-img compare -q -f qcow2 -F raw -U source.qcow2 copy.raw ||

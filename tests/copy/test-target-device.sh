@@ -20,14 +20,14 @@ cp disk before
 pull 0 "$qemu_uri" "$device"
 cmp <(head -c 8M disk) <(qemu-img dd -U -f qcow2 -O raw if=source.qcow2 of=flat bs=1M && cat flat)
 cmp <(tail -c 8M disk) <(tail -c 8M before)
-stop_qemu
+stop
 
 qemu-io -c 'write -z 1M 64k' -c 'write -P 3 7M 1M' source.qcow2 >/dev/null
 serve_qemu -r -f qcow2 -B monday source.qcow2
 pull 0 --since monday "$qemu_uri" "$device"
 rm flat
 cmp <(head -c 8M disk) <(qemu-img dd -U -f qcow2 -O raw if=source.qcow2 of=flat bs=1M && cat flat)
-stop_qemu
+stop
 
 python3 -c 'import os, sys, time
 os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)

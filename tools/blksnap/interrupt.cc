@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "interrupt.h"
 
-#include <csignal>
-
 namespace blksnap::tool {
 namespace {
 
@@ -10,10 +8,10 @@ volatile std::sig_atomic_t came = 0;
 
 }  // namespace
 
-void catch_interrupts() {
+void catch_interrupts(std::initializer_list<int> signals) {
   struct sigaction action = {};
   action.sa_handler = [](int) { came = 1; };
-  for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  for (int signal : signals) sigaction(signal, &action, nullptr);
 }
 
 bool interrupted() {

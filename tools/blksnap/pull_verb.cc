@@ -6,16 +6,11 @@
 #include <memory>
 
 #include "copy/pull.h"
+#include "interrupt.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
 namespace {
-
-volatile std::sig_atomic_t stop_requested = 0;
-
-void on_signal(int) {
-  stop_requested = 1;
-}
 
 // Shows how far it is, on a terminal alone; and lets a signal end a pull in an
 // orderly way once it has begun to write, so that its user is told what the
@@ -24,12 +19,7 @@ class Terminal : public copy::PullObserver {
  public:
   ~Terminal() override { clear(); }
 
-  void writing() override {
-    struct sigaction action = {};
-    action.sa_handler = on_signal;
-    for (int signal : {SIGINT, SIGTERM, SIGHUP})
-      sigaction(signal, &action, nullptr);
-  }
+  void writing() override { catch_interrupts({SIGINT, SIGTERM, SIGHUP}); }
 
   bool proceed(std::uint64_t done, std::uint64_t total) override {
     const int percent =
@@ -39,7 +29,7 @@ class Terminal : public copy::PullObserver {
                    static_cast<double>(total) / (1024 * 1024));
       shown_ = percent;
     }
-    return stop_requested == 0;
+    return !interrupted();
   }
 
   // Takes the line away again, before anything else is printed.
@@ -74,6 +64,7 @@ Run define_pull(CLI::App& options) {
       .add_option("TARGET", values->target,
                   "file or block device to write to; an incremental pull "
                   "changes the copy that an earlier one made")
+      ->type_name("FILE")
       ->required();
   CLI::Option* since =
       options

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "copy/target.h"
+#include "copy/file_target.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -20,8 +20,10 @@ std::string sizes(const std::string& path, std::uint64_t has,
 
 }  // namespace
 
-Result<Target> Target::claim(const std::string& path, int flags) {
-  Target target;
+Result<std::unique_ptr<FileTarget>> FileTarget::claim(const std::string& path,
+                                                      int flags) {
+  std::unique_ptr<FileTarget> made(new FileTarget);
+  FileTarget& target = *made;
   target.path_ = path;
   struct stat st;
   if (::stat(path.c_str(), &st) == 0) {
@@ -43,54 +45,58 @@ Result<Target> Target::claim(const std::string& path, int flags) {
     return errno == EWOULDBLOCK
                ? refuse(EBUSY, path + ": another program has it locked")
                : fail(errno, "lock " + path);
-  return target;
+  return made;
 }
 
-Result<void> Target::open_file() {
+Result<void> FileTarget::open_file() {
   auto file = io::open_file(path_, {.writable = true});
   if (!file) return file.error();
   file_ = std::move(*file);
   return {};
 }
 
-Result<Target> Target::create(const std::string& path, std::uint64_t size) {
-  auto target = claim(path, O_CREAT);
-  if (!target) return target.error();
-  if (!target->block_device_) {
-    const int fd = target->claim_.get();
+Result<std::unique_ptr<FileTarget>> FileTarget::create(const std::string& path,
+                                                       std::uint64_t size) {
+  auto claimed = claim(path, O_CREAT);
+  if (!claimed) return claimed;
+  FileTarget& target = **claimed;
+  if (!target.block_device_) {
+    const int fd = target.claim_.get();
     if (::ftruncate(fd, 0) == -1 ||
         ::ftruncate(fd, static_cast<off_t>(size)) == -1)
       return fail(errno, "resize " + path);
-    target->one_hole_ = true;
+    target.one_hole_ = true;
   }
-  if (auto opened = target->open_file(); !opened) return opened.error();
-  if (target->file_->size() < size)
-    return refuse(EINVAL, sizes(path, target->file_->size(), size));
-  return target;
+  if (auto opened = target.open_file(); !opened) return opened.error();
+  if (target.file_->size() < size)
+    return refuse(EINVAL, sizes(path, target.file_->size(), size));
+  return claimed;
 }
 
-Result<Target> Target::open(const std::string& path, std::uint64_t size) {
-  auto target = claim(path, 0);
-  if (!target) return target.error();
-  if (auto opened = target->open_file(); !opened) return opened.error();
-  const std::uint64_t has = target->file_->size();
-  if (has < size || (has > size && !target->block_device_))
+Result<std::unique_ptr<FileTarget>> FileTarget::open(const std::string& path,
+                                                     std::uint64_t size) {
+  auto claimed = claim(path, 0);
+  if (!claimed) return claimed;
+  FileTarget& target = **claimed;
+  if (auto opened = target.open_file(); !opened) return opened.error();
+  const std::uint64_t has = target.file_->size();
+  if (has < size || (has > size && !target.block_device_))
     return refuse(EINVAL, sizes(path, has, size) + ": not a copy of it");
-  return target;
+  return claimed;
 }
 
-Result<void> Target::write(std::uint64_t offset,
-                           std::span<const std::byte> data) {
+Result<void> FileTarget::write(std::uint64_t offset,
+                               std::span<const std::byte> data) {
   return file_->write(offset, data);
 }
 
-Result<void> Target::zero(ByteRange range) {
+Result<void> FileTarget::zero(ByteRange range) {
   // No byte is written twice, so what is to be zero is a hole still.
   if (one_hole_) return {};
   return file_->zero(range, /*may_trim=*/true, /*fast_only=*/false);
 }
 
-Result<void> Target::sync() {
+Result<void> FileTarget::sync() {
   if (auto flushed = file_->flush(); !flushed) return flushed;
   if (!one_hole_) return {};
   // It may be new: its name has to survive a crash as well.
