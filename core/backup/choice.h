@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backup/repository.h"
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace blksnap::backup {
+
+// One disk at one point in time, to be read: it and what it stands on are held
+// against being removed. Movable.
+class ChosenDisk {
+ public:
+  // `path` is the repository's. `point`: empty for the newest that has the
+  // disk. `disk`: empty for the only one of that point; EINVAL where it has
+  // several. ENOENT where there is none.
+  static Result<ChosenDisk> open(const std::string& path,
+                                 const std::string& point,
+                                 const std::string& disk);
+
+  const PointName& point() const { return chain_.back()->name; }
+  const DiskRecord& disk() const { return *disk_; }
+  std::string image() const {
+    return repository_.image(point(), disk()).string();
+  }
+  Result<DigestChain> digests() const;
+
+ private:
+  ChosenDisk(Repository repository, Listing listing)
+      : repository_(std::move(repository)), listing_(std::move(listing)) {}
+
+  Repository repository_;
+  Listing listing_;  // has what is pointed to below
+  const DiskRecord* disk_ = nullptr;
+  std::vector<const Point*> chain_;  // oldest first
+  std::vector<UniqueFd> held_;
+};
+
+}  // namespace blksnap::backup

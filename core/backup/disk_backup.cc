@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/disk_backup.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backup/block_digester.h"
+#include "backup/image.h"
+#include "backup/resume.h"
+#include "copy/copier.h"
+#include "copy/nbd_target.h"
+
+namespace blksnap::backup {
+namespace {
+
+// Tells the set how far this disk is.
+class DiskObserver : public copy::PullObserver {
+ public:
+  DiskObserver(const SetOfDisks& set, const std::string& disk)
+      : set_(set), disk_(disk) {}
+  bool proceed(std::uint64_t done, std::uint64_t total) override {
+    return set_.proceed(disk_, done, total);
+  }
+
+ private:
+  const SetOfDisks& set_;
+  const std::string& disk_;
+};
+
+// In a table without a parent a block of zeroes needs no entry.
+Result<void> put_full(const DigestTable& table, const Blocks& blocks,
+                      std::uint64_t first, std::span<const Digest> digests) {
+  std::vector<Digest> entries(digests.begin(), digests.end());
+  bool any = false;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i] == blocks.zero(first + i))
+      entries[i] = Digest{};
+    else
+      any = true;
+  }
+  return any ? table.put(first, entries) : Result<void>();
+}
+
+// Makes what has been copied so far last: see resume.h.
+class DiskMilestones : public copy::Milestones {
+ public:
+  DiskMilestones(Journal journal, const Done& before,
+                 std::function<Result<void>()> make_last)
+      : journal_(std::move(journal)),
+        before_(before),
+        make_last_(std::move(make_last)) {}
+
+  // Seldom enough to cost little.
+  std::uint64_t distance() const override { return 256 * 1024 * 1024; }
+
+  Result<void> reached(std::uint64_t position, std::uint64_t read,
+                       std::uint64_t zeroed) override {
+    if (auto lasting = make_last_(); !lasting) return lasting;
+    return journal_.append(
+        {position, before_.read_bytes + read, before_.zeroed_bytes + zeroed});
+  }
+
+ private:
+  Journal journal_;
+  const Done before_;
+  const std::function<Result<void>()> make_last_;
+};
+
+// The image of one disk while it is written.
+class ImageWriter {
+ public:
+  ImageWriter(const SetOfDisks& set, const PreparedDisk& disk)
+      : set_(set),
+        parent_(disk.parent),
+        blocks_(disk.source.size()),
+        image_((set.folder / (disk.name + ".qcow2")).string()),
+        sums_((set.folder / (disk.name + ".sums")).string()),
+        journal_((set.folder / (disk.name + ".done")).string()) {
+    if (set.resumable) done_ = done_so_far(journal_);
+  }
+
+  Result<void> write(copy::Source source, const copy::CopyPlan& plan,
+                     copy::PullObserver& observer, DiskRecord& record) {
+    const auto table = make_files(record);
+    if (!table) return table.error();
+    auto server = ImageServer::start(image_, {.writable = true,
+                                              .compress = set_.compress,
+                                              .held = set_.repository.lock()});
+    if (!server) return server.error();
+    auto copied = copy_to(*server, std::move(source),
+                          plan.after(done_.position), observer, *table, record);
+    if (!copied) return server->explain(copied.error());
+    if (auto ended = server->finish(); !ended) return ended;
+    if (auto synced = sync_file(image_); !synced) return synced;
+    return table->sync();
+  }
+
+ private:
+  // Anew, or as a backup that broke has left them.
+  Result<DigestTable> make_files(const DiskRecord& record) {
+    if (done_.position != 0) {
+      auto table = DigestTable::reopen(sums_, blocks_);
+      if (table && mend_image(image_)) return table;
+    }
+    done_ = {};
+    for (const std::string& path : {image_, sums_, journal_.string()}) {
+      std::error_code error;
+      std::filesystem::remove(path, error);
+      if (error) return fail(error.value(), "remove " + path);
+    }
+    auto made = create_image(
+        image_, blocks_.size(),
+        parent_ ? "../" + parent_->text() + "/" + record.image : "");
+    if (!made) return made.error();
+    return DigestTable::create(sums_, blocks_);
+  }
+
+  Result<void> copy_to(ImageServer& server, copy::Source source,
+                       const copy::CopyPlan& plan, copy::PullObserver& observer,
+                       const DigestTable& table, DiskRecord& record) {
+    auto connected = copy::NbdTarget::connect(
+        server.take_endpoint(),
+        {.blank = !parent_, .any_alignment = set_.compress});
+    if (!connected) return connected.error();
+    copy::NbdTarget& target = **connected;
+    BlockDigester digester(
+        blocks_, [&](std::uint64_t first, std::span<const Digest> digests) {
+          return parent_ ? table.put(first, digests)
+                         : put_full(table, blocks_, first, digests);
+        });
+    const auto settle = [&]() -> Result<void> {
+      if (auto synced = target.sync(); !synced) return synced;
+      return digester.settle(
+          [&](std::uint64_t offset, std::span<std::byte> buffer) {
+            return target.read(offset, buffer);
+          });
+    };
+    const auto make_last = [&]() -> Result<void> {
+      if (auto settled = settle(); !settled) return settled;
+      if (auto synced = sync_file(image_); !synced) return synced;
+      return table.sync();
+    };
+    std::optional<DiskMilestones> milestones;
+    if (set_.resumable) {
+      auto journal = Journal::open(journal_);
+      if (!journal) return journal.error();
+      milestones.emplace(std::move(*journal), done_, make_last);
+    }
+    copy::Copier copier(std::move(source), plan, target, observer,
+                        {.witness = &digester,
+                         .rate = &set_.rate,
+                         .milestones = milestones ? &*milestones : nullptr});
+    if (auto copied = copier.run(); !copied) return copied;
+    record.read_bytes = done_.read_bytes + copier.read_bytes();
+    record.zeroed_bytes = done_.zeroed_bytes + copier.zeroed_bytes();
+    if (auto settled = settle(); !settled) return settled;
+    return target.disconnect();
+  }
+
+  const SetOfDisks& set_;
+  const std::optional<PointName> parent_;
+  const Blocks blocks_;
+  const std::string image_;
+  const std::string sums_;
+  const std::filesystem::path journal_;
+  Done done_;  // by a backup that broke
+};
+
+// With the tables of what it stands on.
+Result<std::string> content_of(const SetOfDisks& set, const DiskRecord& disk) {
+  const Blocks blocks(disk.size);
+  std::vector<DigestTable> tables;
+  if (disk.parent) {
+    const Point* parent = set.listing.find(*disk.parent);
+    const auto chain = Repository::chain(set.listing, *parent, disk.name);
+    if (!chain) return chain.error();
+    auto theirs = set.repository.tables(*chain, disk.name, blocks);
+    if (!theirs) return theirs.error();
+    tables = std::move(*theirs);
+  }
+  auto own = DigestTable::open((set.folder / disk.digests).string(), blocks);
+  if (!own) return own.error();
+  tables.push_back(std::move(*own));
+  const auto content = DigestChain(blocks, std::move(tables)).content();
+  if (!content) return content.error();
+  return to_hexadecimal(*content);
+}
+
+}  // namespace
+
+Result<DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set) {
+  DiskRecord record{.name = disk.name,
+                    .source = disk.origin,
+                    .size = disk.source.size(),
+                    .image = disk.name + ".qcow2",
+                    .digests = disk.name + ".sums",
+                    .parent = disk.parent,
+                    .why = disk.why,
+                    .since = disk.since,
+                    .checkpoint = disk.checkpoint,
+                    .content = {}};
+  const auto plan = disk.source.plan();
+  if (!plan) return plan.error();
+  ImageWriter writer(set, disk);
+  DiskObserver observer(set, disk.name);
+  auto written = writer.write(std::move(disk.source), *plan, observer, record);
+  if (!written) return written.error();
+  auto content = content_of(set, record);
+  if (!content) return content.error();
+  record.content = std::move(*content);
+  return record;
+}
+
+}  // namespace blksnap::backup

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/image.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "backup/private_socket.h"
+#include "base/fd.h"
+
+namespace blksnap::backup {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kFormat[] = "qcow2";
+// How long a server that hung up may take to end.
+constexpr std::chrono::milliseconds kDying{2000};
+// Exit status of qemu-img check.
+constexpr int kCorrupt = 2;
+constexpr int kLeaks = 3;
+
+Result<std::string> qemu_img(std::vector<std::string> words) {
+  words.insert(words.begin(), "qemu-img");
+  auto child = ChildProcess::start(words, {});
+  if (!child) return child.error();
+  if (auto done = child->succeed(); !done) return done.error();
+  return child->output();
+}
+
+}  // namespace
+
+std::string in_option(const std::string& text) {
+  std::string doubled;
+  for (const char c : text) doubled.append(c == ',' ? 2 : 1, c);
+  return doubled;
+}
+
+Result<void> create_image(const std::string& path, std::uint64_t size,
+                          const std::string& backing) {
+  std::vector<std::string> words = {"create", "-q", "-f",
+                                    kFormat,  "-o", "cluster_size=64K"};
+  if (!backing.empty())
+    words.insert(words.end(), {"-b", backing, "-F", kFormat});
+  words.insert(words.end(), {path, std::to_string(size)});
+  auto done = qemu_img(std::move(words));
+  return done ? Result<void>() : context("make " + path, done.error());
+}
+
+Result<ImageInfo> image_info(const std::string& path) {
+  const auto said =
+      qemu_img({"info", "-U", "--output=json", "-f", kFormat, path});
+  if (!said) return said.error();
+  try {
+    const json object = json::parse(*said);
+    return ImageInfo{object.at("virtual-size").get<std::uint64_t>(),
+                     object.value("backing-filename", ""),
+                     object.value("backing-filename-format", "")};
+  } catch (const json::exception& error) {
+    return refuse(EPROTO, "qemu-img info " + path + ": " + error.what());
+  }
+}
+
+Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
+  const auto said =
+      qemu_img({"map", "-U", "--output=json", "-f", kFormat, path});
+  if (!said) return said.error();
+  try {
+    std::vector<ImageLayer> layers;
+    for (const json& part : json::parse(*said))
+      layers.push_back({{part.at("start").get<std::uint64_t>(),
+                         part.at("length").get<std::uint64_t>()},
+                        part.at("depth").get<unsigned>()});
+    return layers;
+  } catch (const json::exception& error) {
+    return refuse(EPROTO, "qemu-img map " + path + ": " + error.what());
+  }
+}
+
+Result<void> check_image(const std::string& path) {
+  auto child = ChildProcess::start(
+      {"qemu-img", "check", "-U", "-q", "-f", kFormat, path}, {});
+  if (!child) return child.error();
+  const auto status = child->wait();
+  if (!status) return status.error();
+  if (*status == 0) return {};
+  std::string found = "cannot be checked";
+  if (*status == kCorrupt) found = "is corrupt";
+  if (*status == kLeaks) found = "has clusters that nothing refers to";
+  return refuse(EIO, "qemu-img check: the image " + found + child->complaint());
+}
+
+Result<void> mend_image(const std::string& path) {
+  auto done = qemu_img({"check", "-q", "-r", "leaks", "-f", kFormat, path});
+  return done ? Result<void>() : context("mend " + path, done.error());
+}
+
+Result<void> commit_image(const std::string& path, int held) {
+  // -d: what it has itself need not go from it.
+  auto child = ChildProcess::start(
+      {"qemu-img", "commit", "-q", "-d", "-f", kFormat, path}, {.held = held});
+  if (!child) return child.error();
+  auto done = child->succeed();
+  return done ? done : context("commit " + path, done.error());
+}
+
+Result<void> sync_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) == -1) return fail(errno, "sync " + path);
+  return {};
+}
+
+Result<ImageServer> ImageServer::start(const std::string& path,
+                                       const Options& options) {
+  auto socket = PrivateSocket::listen();
+  if (!socket) return socket.error();
+  // Without --persistent it ends when its one client has gone.
+  std::vector<std::string> words = {"qemu-nbd", "--discard=unmap"};
+  // An image that is not finished is worth nothing: it need not be sound at
+  // every moment, which takes QEMU many flushes, but once it is synced.
+  words.push_back(options.writable ? "--cache=unsafe" : "--read-only");
+  if (options.compress)
+    words.insert(words.end(),
+                 {"--image-opts",
+                  "driver=compress,file.driver=qcow2,file.file.driver=file,"
+                  "file.discard=unmap,file.file.filename=" +
+                      in_option(path)});
+  else
+    words.insert(words.end(), {"--format=qcow2", path});
+  auto child = ChildProcess::start(
+      words, {.listening = socket->listening(), .held = options.held});
+  if (!child) return child.error();
+  auto connected = socket->connect();
+  if (!connected) return connected.error();
+  return ImageServer(std::move(*child), {path, std::move(*connected)});
+}
+
+Result<void> ImageServer::finish() {
+  return child_.succeed();
+}
+
+Error ImageServer::explain(Error error) {
+  // Whatever it did, it may have more to say than that it hung up.
+  const std::string said =
+      child_.ended(kDying) ? child_.complaint() : std::string();
+  if (!said.empty()) error.message += "; " + child_.name() + said;
+  return error;
+}
+
+}  // namespace blksnap::backup

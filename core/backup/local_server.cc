@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/local_server.h"
+
+#include <csignal>
+#include <filesystem>
+
+namespace blksnap::backup {
+namespace {
+
+constexpr std::chrono::milliseconds kDying{500};
+
+}  // namespace
+
+Result<LocalServer> LocalServer::start(const Settings& settings) {
+  auto socket = PrivateSocket::listen();
+  if (!socket) return socket.error();
+  std::vector<std::string> words = {settings.program};
+  for (const std::string& device : settings.devices)
+    words.push_back("device=" + device);
+  words.push_back("diff=" + settings.diff);
+  words.push_back("limit=" + settings.limit);
+  // With SIGTERM it says goodbye to its clients, and cleans up.
+  auto child = ChildProcess::start(
+      words, {.listening = socket->listening(), .signal = SIGTERM});
+  if (!child) return child.error();
+  socket->close();
+  return LocalServer(std::move(*socket), std::move(*child));
+}
+
+// The server calls a device by the last part of its path.
+std::string LocalServer::uri(const std::string& device) const {
+  return "nbd+unix:///" + std::filesystem::path(device).filename().string() +
+         "?socket=" + socket_.path();
+}
+
+Error LocalServer::explain(Error error) {
+  if (child_.ended(kDying))
+    error.message += "; " + child_.name() + child_.complaint();
+  return error;
+}
+
+}  // namespace blksnap::backup

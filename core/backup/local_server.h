@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backup/child_process.h"
+#include "backup/private_socket.h"
+#include "base/result.h"
+
+namespace blksnap::backup {
+
+// A blksnap-nbd of our own, with one snapshot of the devices that are named. It
+// ends with us, however we end, and the snapshot with it. For the thread that
+// made it, which has to live as long.
+class LocalServer {
+ public:
+  struct Settings {
+    std::string program;
+    std::vector<std::string> devices;  // paths
+    std::string diff;                  // as blksnap-nbd(8) has them
+    std::string limit;
+  };
+  // Returns at once: who connects waits until the snapshot is taken.
+  static Result<LocalServer> start(const Settings& settings);
+
+  std::string uri(const std::string& device) const;
+  // Adds to an error what the server said, if it has ended.
+  Error explain(Error error);
+
+ private:
+  LocalServer(PrivateSocket socket, ChildProcess child)
+      : socket_(std::move(socket)), child_(std::move(child)) {}
+
+  PrivateSocket socket_;
+  ChildProcess child_;
+};
+
+}  // namespace blksnap::backup

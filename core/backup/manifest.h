@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a point in time says about itself: manifest.json.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backup/names.h"
+#include "base/result.h"
+
+namespace blksnap::backup {
+
+struct DiskRecord {
+  std::string name;
+  std::string source;      // where it was read from, for people
+  std::uint64_t size = 0;  // bytes
+  std::string image;       // file names in the folder of the point
+  std::string digests;
+  std::optional<PointName> parent;  // of an incremental one: what it stands on
+  std::string why;               // why it is full, or what it was taken since
+  std::string since;             // the bitmap that was asked for; empty if full
+  std::string checkpoint;        // what the next one asks for; empty: unknown
+  std::string content;           // see digest_table.h; in hexadecimal
+  std::uint64_t read_bytes = 0;  // read from the source
+  std::uint64_t zeroed_bytes = 0;  // known to be zero without that
+
+  bool incremental() const { return parent.has_value(); }
+  bool operator==(const DiskRecord&) const = default;
+};
+
+struct Manifest {
+  std::string tool;     // program and version
+  std::string started;  // UTC, RFC 3339
+  std::string finished;
+  std::vector<DiskRecord> disks;
+
+  const DiskRecord* find(std::string_view disk) const;
+  bool operator==(const Manifest&) const = default;
+};
+
+std::string to_json(const Manifest& manifest);
+// EINVAL with a sentence: not a manifest, of a version that is not known, or
+// with names that lead out of the point's folder.
+Result<Manifest> parse_manifest(std::string_view text);
+
+}  // namespace blksnap::backup

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/prepare.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/uuid.h"
+
+namespace blksnap::backup {
+namespace {
+
+constexpr std::uint64_t kSector = 512;
+// What the compressing driver of QEMU writes in.
+constexpr std::uint64_t kCluster = 64 * 1024;
+
+// GENERATION.N: the name of one instant in all the world.
+bool is_canonical(const std::string& checkpoint) {
+  const std::size_t dot = checkpoint.find('.');
+  return dot != checkpoint.npos &&
+         parse_uuid(std::string_view(checkpoint).substr(0, dot)).has_value();
+}
+
+const Point* newest_with(const Listing& listing, const std::string& disk) {
+  const auto found =
+      std::find_if(listing.points.rbegin(), listing.points.rend(),
+                   [&](const Point& p) { return p.manifest.find(disk); });
+  return found == listing.points.rend() ? nullptr : &*found;
+}
+
+Result<void> check_since(const Listing& listing, const Point& newest,
+                         const std::string& disk, const std::string& since) {
+  if (newest.manifest.find(disk)->checkpoint == since) return {};
+  const std::string which = "--since " + since + ": the newest point of " +
+                            disk + ", " + newest.name.text() +
+                            ", has another checkpoint";
+  for (const Point& point : listing.points) {
+    const DiskRecord* record = point.manifest.find(disk);
+    if (record && record->checkpoint == since)
+      return refuse(EINVAL, which + "; that is " + point.name.text() + "'s");
+  }
+  if (is_canonical(since)) return refuse(EINVAL, which);
+  return {};
+}
+
+// Is all there that an increment would stand on?
+Result<void> check_parent(const Repository& repository, const Listing& listing,
+                          const Point& parent, const std::string& disk) {
+  const auto chain = Repository::chain(listing, parent, disk);
+  if (!chain) return chain.error();
+  for (const Point* point : *chain) {
+    const auto path =
+        repository.image(point->name, *point->manifest.find(disk));
+    std::error_code error;
+    if (!std::filesystem::exists(path, error))
+      return refuse(ENOENT, path.string() + " is not there");
+  }
+  const Blocks blocks(parent.manifest.find(disk)->size);
+  const auto tables = repository.tables(*chain, disk, blocks);
+  return tables ? Result<void>() : tables.error();
+}
+
+// Why what the server grants is of no use; empty if it is.
+std::string why_not(const Wish& wish, const std::string& disk,
+                    const copy::Source& source, const Repository& repository,
+                    const Listing& listing) {
+  const std::uint64_t before = wish.parent->manifest.find(disk)->size;
+  if (before != source.size())
+    return "its size was " + std::to_string(before) + " bytes and is " +
+           std::to_string(source.size()) + " now";
+  if (!source.changes())
+    return "the server does not offer " + source.changes_name() +
+           ": the generation has changed, or the checkpoint is unknown there";
+  const auto good = check_parent(repository, listing, *wish.parent, disk);
+  return good ? "" : good.error().message;
+}
+
+Result<std::string> name_for(const SourceDisk& disk,
+                             const copy::Source& source) {
+  const std::string name = disk.name.empty() ? source.export_name() : disk.name;
+  if (is_disk_name(name)) return name;
+  if (disk.name.empty())
+    return refuse(EINVAL, disk.uri + ": '" + name +
+                              "', the name of the export, cannot be that of a "
+                              "disk: give one with --name");
+  return refuse(EINVAL, "--name '" + name +
+                            "': letters, digits, '.', '_' and '-' alone, and "
+                            "no '.' or '-' at the start");
+}
+
+Result<void> check_size(const copy::Source& source, bool compress) {
+  const std::uint64_t unit = compress ? kCluster : kSector;
+  if (source.size() % unit == 0) return {};
+  return refuse(
+      EINVAL,
+      source.uri() + ": its size, " + std::to_string(source.size()) +
+          " bytes, is not a multiple of " + std::to_string(unit) +
+          (compress ? ", which --compress needs" : ", as that of a disk is"));
+}
+
+}  // namespace
+
+Result<Wish> wish_for(const Listing& listing, const std::string& disk,
+                      const BackupRequest& request) {
+  Wish wish;
+  wish.parent = newest_with(listing, disk);
+  if (request.kind == BackupRequest::kFull) {
+    wish.why_full = "a full backup was asked for";
+  } else if (!wish.parent) {
+    wish.why_full = "there is no point of this disk yet";
+  } else if (!request.since.empty()) {
+    auto good = check_since(listing, *wish.parent, disk, request.since);
+    if (!good) return good.error();
+    wish.bitmap = request.since;
+  } else {
+    wish.bitmap = wish.parent->manifest.find(disk)->checkpoint;
+    if (wish.bitmap.empty())
+      wish.why_full = "the checkpoint of the newest point, " +
+                      wish.parent->name.text() + ", is not known";
+  }
+  if (wish.bitmap.empty()) wish.parent = nullptr;
+  return wish;
+}
+
+Result<PreparedDisk> prepare(const SourceDisk& disk,
+                             const BackupRequest& request,
+                             const Repository& repository,
+                             const Listing& listing) {
+  std::string name = disk.name;
+  if (name.empty()) {
+    const auto looked = copy::Source::connect(disk.uri, "");
+    if (!looked) return looked.error();
+    auto found = name_for(disk, *looked);
+    if (!found) return found.error();
+    name = std::move(*found);
+  }
+  auto wish = wish_for(listing, name, request);
+  if (!wish) return wish.error();
+  auto source = copy::Source::connect(disk.uri, wish->bitmap);
+  if (!source) return source.error();
+  if (auto good = name_for({disk.uri, name, {}}, *source); !good)
+    return good.error();
+  if (auto good = check_size(*source, request.compress); !good)
+    return good.error();
+
+  if (wish->parent)
+    wish->why_full = why_not(*wish, name, *source, repository, listing);
+  const bool full = !wish->why_full.empty();
+  if (full && !wish->bitmap.empty()) {
+    // The bitmap must not have a say in what is read.
+    source = copy::Source::connect(disk.uri, "");
+    if (!source) return source.error();
+  }
+  std::string checkpoint =
+      source->checkpoint().empty() ? request.checkpoint : source->checkpoint();
+  return PreparedDisk{
+      name,
+      disk.origin.empty() ? without_secrets(disk.uri) : disk.origin,
+      full ? std::optional<PointName>() : wish->parent->name,
+      full ? wish->why_full : "what changed since " + wish->parent->name.text(),
+      full ? std::string() : wish->bitmap,
+      std::move(checkpoint),
+      std::move(*source)};
+}
+
+}  // namespace blksnap::backup

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/resume.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "io/file.h"
+
+namespace blksnap::backup {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kWordsFile[] = "resume.json";
+constexpr char kJournal[] = ".done";
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return in ? text.str() : std::string();
+}
+
+std::vector<fs::path> journals(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error))
+    if (at->path().extension() == kJournal) found.push_back(at->path());
+  return found;
+}
+
+}  // namespace
+
+std::string resume_words(const std::vector<PreparedDisk>& disks) {
+  const std::string boot = text_of("/proc/sys/kernel/random/boot_id");
+  if (boot.empty()) return {};
+  auto list = nlohmann::json::array();
+  for (const PreparedDisk& disk : disks) {
+    if (disk.source.checkpoint().empty()) return {};
+    list.push_back({{"name", disk.name},
+                    {"size", disk.source.size()},
+                    {"parent", disk.parent ? disk.parent->text() : ""},
+                    {"since", disk.since},
+                    {"checkpoint", disk.source.checkpoint()}});
+  }
+  const nlohmann::json object = {{"boot", boot}, {"disks", std::move(list)}};
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Result<void> leave_words(const fs::path& folder, const std::string& words) {
+  return io::replace_file((folder / kWordsFile).string(),
+                          std::as_bytes(std::span(words)));
+}
+
+Result<std::optional<PointName>> point_to_resume(const Repository& repository,
+                                                 const Listing& listing,
+                                                 const std::string& words) {
+  std::optional<PointName> found;
+  if (words.empty()) return found;
+  const auto folders = repository.partial_folders();
+  if (!folders) return folders.error();
+  for (const fs::path& folder : *folders) {
+    const auto name = PointName::parse(folder.stem().string());
+    if (name && name > listing.latest && text_of(folder / kWordsFile) == words)
+      found = name;
+  }
+  return found;
+}
+
+Done done_so_far(const fs::path& path) {
+  std::istringstream lines(text_of(path));
+  Done done;
+  for (std::string line; std::getline(lines, line);) {
+    if (lines.eof()) break;  // half a line
+    std::istringstream words(line);
+    Done next;
+    if (words >> next.position >> next.read_bytes >> next.zeroed_bytes)
+      done = next;
+  }
+  return done;
+}
+
+Result<Journal> Journal::open(const fs::path& path) {
+  Journal journal;
+  journal.path_ = path.string();
+  journal.fd_.reset(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!journal.fd_) return fail(errno, "open " + journal.path_);
+  return journal;
+}
+
+Result<void> Journal::append(const Done& done) {
+  const std::string line = std::to_string(done.position) + " " +
+                           std::to_string(done.read_bytes) + " " +
+                           std::to_string(done.zeroed_bytes) + "\n";
+  const ssize_t put = ::write(fd_.get(), line.data(), line.size());
+  if (put != static_cast<ssize_t>(line.size()))
+    return fail(put == -1 ? errno : ENOSPC, "write " + path_);
+  if (::fdatasync(fd_.get()) == -1) return fail(errno, "sync " + path_);
+  return {};
+}
+
+bool worth_keeping(const fs::path& folder) {
+  for (const fs::path& path : journals(folder))
+    if (done_so_far(path).position != 0) return true;
+  return false;
+}
+
+Result<void> forget(const fs::path& folder) {
+  std::vector<fs::path> paths = journals(folder);
+  paths.push_back(folder / kWordsFile);
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    fs::remove(path, error);
+    if (error) return fail(error.value(), "remove " + path.string());
+  }
+  return {};
+}
+
+}  // namespace blksnap::backup

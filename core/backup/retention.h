@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which points in time are worth keeping. No I/O here.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "backup/names.h"
+
+namespace blksnap::backup {
+
+// For each number: the newest point of so many of the latest hours, days and so
+// on in which there is one (UTC; weeks begin on Mondays, as in ISO 8601); of
+// `last`, of so many points. A point that one of them wants is kept.
+struct Retention {
+  unsigned last = 0;
+  unsigned hourly = 0;
+  unsigned daily = 0;
+  unsigned weekly = 0;
+  unsigned monthly = 0;
+  unsigned yearly = 0;
+
+  bool operator==(const Retention&) const = default;
+};
+
+// `points`: oldest first.
+std::set<PointName> worth_keeping(const std::vector<PointName>& points,
+                                  const Retention& retention);
+
+}  // namespace blksnap::backup
