@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Preloaded (LD_PRELOAD): answers the module's ioctls with fixed values, so
-// that what is printed can be compared letter by letter. /dev/fake is its block
-// device, the file $FAKE_IMAGE the image of it in a snapshot. Each call is a
+// that what is printed can be compared letter by letter. /dev/fake, or what
+// $FAKE_DEVICE says, is its block device, the file $FAKE_IMAGE the image of it
+// in a snapshot. Each call is a
 // line in the file $FAKE_LOG; $FAKE_FAIL, as "CALL=ERRNO", makes one call fail.
-// With $FAKE_UID it answers to this user alone, as the module does to root.
+// /dev/fake-link leads to it. $FAKE_BLOCK is what is listed as
+// /sys/class/block. With $FAKE_UID it answers to this user alone, as the module
+// does to root.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,14 +21,31 @@
 #include <unistd.h>
 
 #define BLOCKS 1000
+#define CLASS_BLOCK "/sys/class/block"
 #define IMAGE "blksnap-259-1"
 
 static const struct blksnap_uuid uuid = {{0x3f, 0x0c, 0x6f, 0x0e, 0x1c, 0x4b,
                                           0x4d, 0x0a, 0x9a, 0x52, 0x0f, 0x7c,
                                           0x6f, 0x5f, 0x4f, 0x0e}};
 
+static const char* device(void) {
+  const char* path = getenv("FAKE_DEVICE");
+  return path ? path : "/dev/fake";
+}
+
+static int is_device(const char* path) {
+  return !strcmp(path, device()) || !strcmp(path, "/dev/fake-link");
+}
+
 static int device_fd = -1;
 static int control_fd = -1;
+
+// A number that was closed, and is another file now, is not what it was.
+static int opened(int fd, int* as) {
+  if (fd == device_fd) device_fd = -1;
+  if (fd == control_fd) control_fd = -1;
+  return *as = fd;
+}
 
 __attribute__((visibility("default"))) int open(const char* path, int flags,
                                                 ...) {
@@ -34,11 +54,31 @@ __attribute__((visibility("default"))) int open(const char* path, int flags,
   const mode_t mode = (flags & O_CREAT) ? va_arg(args, mode_t) : 0;
   va_end(args);
   int (*next)(const char*, int, ...) = dlsym(RTLD_NEXT, "open");
-  if (!strcmp(path, "/dev/fake")) return device_fd = next("/dev/null", flags);
+  if (is_device(path)) return opened(next("/dev/null", flags), &device_fd);
   if (!strcmp(path, "/dev/" BLKSNAP_CONTROL_NAME))
-    return control_fd = next("/dev/null", flags);
+    return opened(next("/dev/null", flags), &control_fd);
   if (!strcmp(path, "/dev/" IMAGE)) path = getenv("FAKE_IMAGE");
   return next(path, flags, mode);
+}
+
+// libstdc++ lists directories with this one.
+__attribute__((visibility("default"))) int openat(int at, const char* path,
+                                                  int flags, ...) {
+  va_list args;
+  va_start(args, flags);
+  const mode_t mode = (flags & O_CREAT) ? va_arg(args, mode_t) : 0;
+  va_end(args);
+  int (*next)(int, const char*, int, ...) = dlsym(RTLD_NEXT, "openat");
+  const char* block = getenv("FAKE_BLOCK");
+  if (block && !strcmp(path, CLASS_BLOCK)) path = block;
+  return next(at, path, flags, mode);
+}
+
+__attribute__((visibility("default"))) char* realpath(const char* path,
+                                                      char* resolved) {
+  char* (*next)(const char*, char*) = dlsym(RTLD_NEXT, "realpath");
+  if (!is_device(path)) return next(path, resolved);
+  return resolved ? strcpy(resolved, device()) : strdup(device());
 }
 
 __attribute__((visibility("default"))) int stat(const char* path,

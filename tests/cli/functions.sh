@@ -34,3 +34,15 @@ blksnap() {
 # prints LINE... : ./out has exactly these lines; made LINE... : so has ./log
 prints() { printf '%s\n' "$@" | diff - out || fail "output differs"; }
 made() { printf '%s\n' "$@" | diff - log || fail "calls differ"; }
+
+# commands : every command that does something, a line each, as --help tells.
+commands() { # [COMMAND...]
+    local help below word
+    help=$("$BLKSNAP" "$@" --help)
+    below=$(sed -n '/^Subcommands/,/^$/s/^  \([a-z_]\+\) .*/\1/p' <<<"$help")
+    if [ -z "$below" ]; then
+        echo "$*"
+        return
+    fi
+    for word in $below; do commands "$@" "$word"; done
+}

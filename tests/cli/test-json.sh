@@ -67,10 +67,11 @@ FAKE_FAIL=take=16 blksnap 1 snapshot_take -i "$uuid" --json
 [ ! -s out ] || fail "a failure prints: $(cat out)"
 
 # Every command has it.
-LD_PRELOAD=$FAKE_MODULE "$BLKSNAP" --help | sed -n '/^Subcommands/,/^$/s/^  \([a-z_]\+\) .*/\1/p' >verbs
-[ "$(wc -l <verbs)" -ge 14 ] || fail "commands: $(cat verbs)"
+commands >verbs
+[ "$(wc -l <verbs)" -ge 19 ] || fail "commands: $(cat verbs)"
 while read -r verb; do
-    "$BLKSNAP" "$verb" --help >out
+    # shellcheck disable=SC2086  # it may be of two words
+    "$BLKSNAP" $verb --help >out
     says out '--json'
 done <verbs
 

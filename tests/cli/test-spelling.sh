@@ -15,13 +15,18 @@ for device in '-d/dev/fake' '-d /dev/fake' '--device=/dev/fake'; do
     made attach snapshotadd
 done
 
-verbs='version attach detach cbtinfo readcbtmap markdirtyblock snapshot_create
-    snapshot_add snapshot_take snapshot_destroy snapshot_info snapshot_collect
-    snapshot_waitevent snapshot_watcher pull'
-blksnap 0 --help
-mv out help
-for verb in $verbs; do
-    says help "  $verb "
-    blksnap 0 "$verb" --help
-    says out "  blksnap $verb"
+# Each of them stands in the list of the one above, and in its own examples.
+check_help() { # [COMMAND...]
+    local word below
+    blksnap 0 "$@" --help
+    [ $# -eq 0 ] || sed -n '/^Examples:/,$p' out | grep -q "^  blksnap $*\( \|$\)" ||
+        fail "the help of blksnap $* has no example: $(cat out)"
+    ! grep -q '^.\{2,\} $' out || fail "blanks at the end of a line: $(cat out)"
+    below=$(sed -n '/^Subcommands/,/^$/s/^  \([a-z_]\+\) .*/\1/p' out)
+    for word in $below; do check_help "$@" "$word"; done
+}
+check_help
+commands >all
+for command in version 'snapshot_watcher' 'checkpoint add' pull status; do
+    grep -qx "$command" all || fail "no $command: $(cat all)"
 done

@@ -6,34 +6,10 @@ requires nbdinfo nbdcopy qemu-img
 manual=$here/../../tools/man/blksnap-nbd-protocol.7
 [ -x "$(dirname "$BLKSNAP_NBD")/blksnap" ] || skip "no blksnap beside blksnap-nbd"
 
-# The two days' copies of a disk: 8 MiB in blocks of 64 KiB.
-write() { # BLOCK COUNT
-    head -c $(($2 * 65536)) /dev/urandom |
-        dd of=vdb bs=64k seek="$1" conv=notrunc iflag=fullblock status=none
-}
-blocks=()
-save() { # DAY NUMBER
-    cp --sparse=always vdb "$1.img"
-    "$mapfile_py" make "$1.cbt" $((8 << 20)) 65536 $generation "$2" "${blocks[@]}"
-}
-truncate -s 8M vdb
-for ((block = 0; block < 128; ++block)); do blocks+=($((block < 48))); done
-write 0 48
-save monday 1
-for block in 16 17 20 100; do blocks[block]=2; done
-write 16 2
-write 100 1
-head -c 65536 /dev/zero | dd of=vdb bs=64k seek=20 conv=notrunc status=none
-save tuesday 2
-
-# What is typed begins with "$ ", and goes on after a backslash.
-awk '/^\.Sh/ { examples = /EXAMPLES/ } /^\.Ed/ { literal = 0 }
-     examples && literal; /^\.Bd/ { literal = 1 }' "$manual" |
-    sed 's/\\e/\\/g' >session
-awk '/^\$ / || more { sub(/^\$ /, ""); print; more = /\\$/
-         if (/&$/) print "started"; next }
-     { print >"expected" }' session >typed
-[ "$(wc -l <typed)" -gt 10 ] || fail "no examples were found: $(cat session)"
+# shellcheck source=tests/interop/examples.sh
+. "$here/examples.sh"
+two_days
+take_examples "$manual" EXAMPLES
 
 PATH=$(dirname "$BLKSNAP_NBD"):$PATH
 blksnap-nbd() { exec "$BLKSNAP_NBD" -P pid "$@"; }

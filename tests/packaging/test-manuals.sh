@@ -16,7 +16,7 @@ for page in "${pages[@]}"; do
     title=${name%.*}
     grep -qx "\.Dt ${title^^} ${name##*.}" "$page" || fail "$name has another title"
     while read -r reference; do
-        printf '%s\n' "${pages[@]##*/}" | grep -qxF "$reference" ||
+        [[ " ${pages[*]##*/} " = *" $reference "* ]] ||
             fail "$name refers to $reference, which is not there"
     done < <(sed -n 's/^\.\(It \)\?Xr \(blksnap[^ ]*\|nbdkit-blksnap[^ ]*\) \([1-8]\).*/\2.\3/p' "$page")
 done

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "completion.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
@@ -29,6 +30,44 @@ int finish(int status) {
   return failed(fail(errno, "write to standard output"));
 }
 
+// What the command line says, once it is parsed.
+struct Choice {
+  Run run;
+  bool json = false;
+};
+
+void declare(CLI::App& parent, const Verb& verb, Choice& choice) {
+  CLI::App* options = parent.add_subcommand(verb.name, verb.summary);
+  options->footer(std::string("Examples:\n") + verb.examples);
+  if (verb.verbs) {
+    options->require_subcommand(1);
+    for (const Verb& one : verb.verbs()) declare(*options, one, choice);
+    return;
+  }
+  options->add_flag("--json", choice.json, "print JSON: an object a line");
+  options->callback(
+      [&choice, run = verb.define(*options)] { choice.run = run; });
+}
+
+// Do the words begin with a command? The parser's own words for it say less.
+Result<void> check_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  std::string command = "blksnap";
+  for (int i = 1; !at->get_subcommands({}).empty(); ++i) {
+    if (i == argc)
+      return refuse(EINVAL, "no command; see " + command + " --help");
+    if (argv[i][0] == '-') return {};
+    const auto found = at->get_subcommands(
+        [&](const CLI::App* sub) { return sub->get_name() == argv[i]; });
+    if (found.empty())
+      return refuse(EINVAL, "there is no command '" + std::string(argv[i]) +
+                                "'; see " + command + " --help");
+    at = found.front();
+    command += " " + at->get_name();
+  }
+  return {};
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Change tracking, snapshots and backups of block devices.",
                "blksnap");
@@ -36,24 +75,21 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("blksnap COMMAND --help tells more; see also blksnap(8).");
 
-  if (argc < 2) return failed(refuse(EINVAL, "no command; see blksnap --help"));
-  Run chosen;
-  bool known = false, json = false;
-  for (auto family : {version_verbs(), tracker_verbs(), snapshot_verbs(),
-                      event_verbs(), pull_verbs(), status_verbs()}) {
-    for (const Verb& verb : family) {
-      known |= argv[1] == std::string_view(verb.name);
-      CLI::App* options = app.add_subcommand(verb.name, verb.summary);
-      options->footer(std::string("Examples:\n") + verb.examples);
-      options->add_flag("--json", json, "print JSON: an object a line");
-      options->callback(
-          [&chosen, run = verb.define(*options)] { chosen = run; });
-    }
+  Choice choice;
+  for (auto family :
+       {version_verbs(), tracker_verbs(), snapshot_verbs(), event_verbs(),
+        pull_verbs(), backup_verbs(), prune_verbs(), repository_verbs(),
+        verify_verbs(), restore_verbs(), export_verbs(), status_verbs(),
+        checkpoint_verbs()}) {
+    for (const Verb& verb : family) declare(app, verb, choice);
   }
-  if (!known && argv[1][0] != '-')
-    return failed(refuse(EINVAL, "there is no command '" +
-                                     std::string(argv[1]) +
-                                     "'; see blksnap --help"));
+  // For who packs it: no command, and so not among the options.
+  if (argc == 2 && argv[1] == std::string_view("--completion=bash")) {
+    std::fputs(bash_completion(app).c_str(), stdout);
+    return finish(kSuccess);
+  }
+  if (auto good = check_command(app, argc, argv); !good)
+    return failed(good.error());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -61,7 +97,7 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return finish(app.exit(error));
     return failed(refuse(EINVAL, error.what()));
   }
-  const auto status = chosen(Output(json));
+  const auto status = choice.run(Output(choice.json));
   return status ? finish(*status) : failed(status.error());
 }
 

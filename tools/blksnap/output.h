@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,10 +10,21 @@ namespace blksnap::tool {
 // An object whose members stay in their order.
 using Json = nlohmann::ordered_json;
 
+// Bytes for people, by powers of 1024: "64K", "1.5G".
+std::string size_text(std::uint64_t bytes);
+// 0 of nothing.
+double percent(std::uint64_t part, std::uint64_t whole);
+
+// Names and labels come from disks, and may hold anything: as UTF-8, without
+// characters that a terminal would obey.
+std::string printable(const std::string& text);
+
 // Standard output: text, or with --json one object a line, and nothing else.
 class Output {
  public:
   explicit Output(const bool& json) : json_(json) {}
+
+  bool json() const { return json_; }
 
   // `text`, which may be empty, or the object that says the same.
   void say(const std::string& text, const Json& object) const;

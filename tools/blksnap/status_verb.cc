@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/uuid.h"
+#include "checkpoint/store.h"
 #include "interrupt.h"
 #include "kernel/control.h"
 #include "kernel/devices.h"
@@ -22,6 +23,7 @@
 namespace blksnap::tool {
 namespace {
 
+using checkpoints::Named;
 using kernel::CbtInfo;
 using kernel::Control;
 using kernel::Filter;
@@ -29,12 +31,19 @@ using kernel::SnapshotInfo;
 using kernel::Statistics;
 using kernel::Uuid;
 
+// What changed from a checkpoint that has a name to the last take.
+struct Since {
+  Named named;
+  std::uint64_t changed = 0;  // bytes
+};
+
 struct TrackedDevice {
   std::string path;
   CbtInfo info;
-  // Bytes that changed between the last two takes; none before the first, and
-  // where a take came between.
+  // Bytes that changed between the last two takes, and that were marked since;
+  // none before the first, and where a take came between.
   std::optional<std::uint64_t> changed;
+  std::vector<Since> checkpoints;     // those that stand
   std::optional<SnapshotInfo> image;  // in a snapshot that is taken
 };
 
@@ -47,18 +56,35 @@ struct HeldSnapshot {
 struct Status {
   std::vector<TrackedDevice> devices;
   std::vector<HeldSnapshot> snapshots;
+  std::string names_trouble;  // why no names are known, if so
 };
 
-std::optional<std::uint64_t> changed_at_last_take(const Filter& device) {
-  const auto map = device.read_map();
-  if (!map || map->info.changes_number == 0) return std::nullopt;
-  const auto blocks = static_cast<std::uint64_t>(std::count(
-      map->bytes.begin(), map->bytes.end(), map->info.changes_number));
+// Bytes that an increment from take `number` to the last one holds: what changed
+// between them, and what was marked by hand since, which has a later number.
+std::uint64_t changed_since(const kernel::FrozenMap& map, std::uint8_t number) {
+  const auto blocks = static_cast<std::uint64_t>(
+      std::count_if(map.bytes.begin(), map.bytes.end(),
+                    [&](std::uint8_t byte) { return byte > number; }));
+  const std::uint64_t bytes = blocks * map.info.block_size;
+  if (map.bytes.empty() || map.bytes.back() <= number) return bytes;
   // The last block may be a part of one.
-  return std::min(blocks * map->info.block_size, map->info.capacity);
+  return bytes - (map.bytes.size() * map.info.block_size - map.info.capacity);
 }
 
-Result<Status> look() {
+void look_at_changes(const Filter& filter, const std::vector<Named>& names,
+                     TrackedDevice& device) {
+  const auto map = filter.read_map();
+  if (!map || map->info.changes_number == 0) return;
+  const std::uint8_t last = map->info.changes_number;
+  device.changed = changed_since(*map, static_cast<std::uint8_t>(last - 1));
+  for (const Named& named : names) {
+    if (named.at.generation == map->info.generation && named.at.number <= last)
+      device.checkpoints.push_back(
+          {named, changed_since(*map, named.at.number)});
+  }
+}
+
+Result<Status> look(const std::string& names_file) {
   const auto control = Control::open();
   if (!control) return control.error();
   const auto ids = control->collect();
@@ -67,6 +93,11 @@ Result<Status> look() {
   if (!tracked) return tracked.error();
 
   Status status;
+  auto names = checkpoints::read_names(names_file);
+  if (!names) {
+    status.names_trouble = names.error().message;
+    names = std::vector<Named>();
+  }
   for (const Uuid& id : *ids) {
     HeldSnapshot& snapshot = status.snapshots.emplace_back();
     snapshot.id = id;
@@ -78,7 +109,7 @@ Result<Status> look() {
     TrackedDevice& device = status.devices.emplace_back();
     device.path = filter.device();
     device.info = *info;
-    device.changed = changed_at_last_take(filter);
+    look_at_changes(filter, *names, device);
     const auto image = filter.snapshot_info();
     if (!image || image->image.empty()) continue;
     device.image = *image;
@@ -88,12 +119,6 @@ Result<Status> look() {
     }
   }
   return status;
-}
-
-double percent(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0
-             ? 0
-             : 100 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
 // What somebody should do something about.
@@ -124,19 +149,34 @@ std::vector<std::string> warnings_of(const Status& status) {
           "images are lost",
           to_string(snapshot.id), used));
   }
+  if (!status.names_trouble.empty())
+    warnings.push_back("names of checkpoints are not known: " +
+                       status.names_trouble);
   return warnings;
 }
 
-// "64K", "1.5G".
-std::string size_text(std::uint64_t bytes) {
-  static constexpr char kUnits[] = " KMGTPE";
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::strlen(kUnits); ++unit) value /= 1024;
-  std::string text = unit == 0 || value >= 100 ? fmt::format("{:.0f}", value)
-                                               : fmt::format("{:.1f}", value);
-  if (text.ends_with(".0")) text.resize(text.size() - 2);
-  return unit == 0 ? text : text + kUnits[unit];
+std::string changed_text(std::uint64_t changed, const CbtInfo& info) {
+  return fmt::format("{} ({:.1f} %)", size_text(changed),
+                     percent(changed, info.capacity));
+}
+
+std::string names_text(const Status& status) {
+  std::size_t width = std::strlen("CHECKPOINT");
+  for (const TrackedDevice& device : status.devices)
+    for (const Since& since : device.checkpoints)
+      width = std::max(width, since.named.name.size());
+  std::string text;
+  for (const TrackedDevice& device : status.devices) {
+    for (const Since& since : device.checkpoints)
+      text +=
+          fmt::format("{:{}}  {:>4}  {:>20}  {}\n", since.named.name, width,
+                      since.named.at.number,
+                      changed_text(since.changed, device.info), device.path);
+  }
+  if (text.empty()) return text;
+  return fmt::format("\n{:{}}  {:>4}  {:>20}  {}\n", "CHECKPOINT", width,
+                     "TAKE", "CHANGED SINCE", "DEVICE") +
+         text;
 }
 
 std::string text_of(const Status& status) {
@@ -151,16 +191,14 @@ std::string text_of(const Status& status) {
                         "CHANGED", "IMAGE");
   for (const TrackedDevice& device : status.devices) {
     const std::string changed =
-        device.changed
-            ? fmt::format("{} ({:.1f} %)", size_text(*device.changed),
-                          percent(*device.changed, device.info.capacity))
-            : "-";
+        device.changed ? changed_text(*device.changed, device.info) : "-";
     text += fmt::format(
         "{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n", device.path, width,
         size_text(device.info.capacity), to_string(device.info.generation),
         device.info.changes_number, size_text(device.info.block_size), changed,
         device.image ? device.image->image : "-");
   }
+  text += names_text(status);
   if (!status.snapshots.empty())
     text += fmt::format("\n{:36}  {:>16}  {}\n", "SNAPSHOT", "STORAGE USED",
                         "DEVICES");
@@ -189,6 +227,14 @@ Json json_of(const TrackedDevice& device) {
                  {"changes_number", device.info.changes_number},
                  {"block_size", device.info.block_size}};
   if (device.changed) object["changed_bytes"] = *device.changed;
+  Json& checkpoints = object["checkpoints"] = Json::array();
+  for (const Since& since : device.checkpoints) {
+    checkpoints.push_back(
+        {{"name", since.named.name},
+         {"checkpoint", since.named.at.to_string()},
+         {"changed_bytes", since.changed},
+         {"changed_percent", percent(since.changed, device.info.capacity)}});
+  }
   if (device.image) {
     object["image"] = device.image->image;
     object["error_code"] = device.image->error_code;
@@ -226,13 +272,14 @@ void pause_for(unsigned seconds) {
   for (; seconds != 0 && !interrupted(); --seconds) ::sleep(1);
 }
 
-Result<ExitStatus> watch(const Output& output, unsigned seconds) {
+Result<ExitStatus> watch(const Output& output, const std::string& names_file,
+                         unsigned seconds) {
   catch_interrupts();
   // Whoever reads this through a pipe wants each picture when it is taken.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string clear = isatty(STDOUT_FILENO) == 1 ? "\033[H\033[2J" : "";
   for (;;) {
-    const auto status = look();
+    const auto status = look(names_file);
     if (!status) return status.error();
     output.say(clear + text_of(*status), json_of(*status));
     std::fflush(stdout);
@@ -248,9 +295,15 @@ Run define_status(CLI::App& options) {
                   "again every so many seconds, until a signal ends it")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 86400));
-  return [seconds](const Output& output) -> Result<ExitStatus> {
-    if (*seconds != 0) return watch(output, *seconds);
-    const auto status = look();
+  auto names_file = std::make_shared<std::string>(checkpoints::kDefaultFile);
+  options
+      .add_option("--checkpoints", *names_file,
+                  "the file that keeps names of checkpoints, if not the usual "
+                  "one")
+      ->type_name("FILE");
+  return [seconds, names_file](const Output& output) -> Result<ExitStatus> {
+    if (*seconds != 0) return watch(output, *names_file, *seconds);
+    const auto status = look(*names_file);
     if (!status) return status.error();
     output.say(text_of(*status), json_of(*status));
     return kSuccess;

@@ -16,7 +16,8 @@ namespace blksnap::tool {
 enum ExitStatus {
   kSuccess = 0,
   kFailure = 1,  // with one line on stderr
-  kRefused = 3,  // pull --since: the server cannot tell what changed
+  // pull --since, backup --incremental: the server cannot tell what changed.
+  kRefused = 3,
 };
 
 // Does the verb's work once its options are parsed, and says what it has to
@@ -29,6 +30,8 @@ struct Verb {
   const char* examples;  // lines, for the end of its --help
   // Declares the verb's options on its own subcommand.
   Run (*define)(CLI::App& options);
+  // Of a verb that has verbs of its own and does nothing by itself, instead.
+  std::span<const Verb> (*verbs)() = nullptr;
 };
 
 std::span<const Verb> version_verbs();
@@ -36,7 +39,14 @@ std::span<const Verb> tracker_verbs();
 std::span<const Verb> snapshot_verbs();
 std::span<const Verb> event_verbs();
 std::span<const Verb> pull_verbs();
+std::span<const Verb> backup_verbs();
+std::span<const Verb> prune_verbs();
+std::span<const Verb> export_verbs();
+std::span<const Verb> repository_verbs();
+std::span<const Verb> verify_verbs();
+std::span<const Verb> restore_verbs();
 std::span<const Verb> status_verbs();
+std::span<const Verb> checkpoint_verbs();
 
 // Prints the one line for an error on stderr.
 void complain(const Error& error);

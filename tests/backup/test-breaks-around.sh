@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The server goes away, QEMU's programs do, the disk is full: each is told, and
+# the points that there were stay.
+. "$(dirname "$0")/functions.sh"
+requires nbdkit
+
+new_disk $((8 << 20))
+serve
+blksnap 0 backup "$uri" --to repo
+stop
+cp disk.raw at.1
+next_instant >/dev/null
+
+# broken TEXT ARG... : such a backup fails, with these words, and leaves nothing.
+broken() {
+    local text=$1
+    shift
+    blksnap 1 backup "$@" --to repo
+    says err "$text"
+    says err 'no point was made'
+    [ "$(points)" -eq 1 ] || fail "a point came to be"
+    [ -z "$(find repo -name '*.partial')" ] || fail "something was left"
+    [ -z "$(pgrep -P $$ -x qemu-nbd)" ] || fail "a child was left"
+    healthy
+}
+
+# The server dies in the middle. ($PPID is nbdkit.)
+# shellcheck disable=SC2016
+nbdkit -f -U "$PWD/dying.sock" eval get_size='echo 8M' \
+    pread='[ $4 -lt 4194304 ] || kill -9 $PPID
+           dd if=/dev/urandom count=$3 iflag=count_bytes 2>/dev/null' &
+servers+=($!)
+wait_for test -S dying.sock
+broken 'nbd+unix:///?socket=dying.sock' --name disk \
+    'nbd+unix:///?socket=dying.sock'
+
+# with NAME SCRIPT : that is what NAME is in PATH.
+with() {
+    mkdir -p bin
+    printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
+    chmod +x "bin/$1"
+}
+serve
+path=$PATH
+PATH=$PWD/bin:$path
+with qemu-nbd 'echo "no server today" >&2; exit 1'
+blksnap 1 backup "$uri" --to repo
+says err 'qemu-nbd: no server today'
+with qemu-img 'echo "no images today" >&2; exit 1'
+blksnap 1 backup "$uri" --to repo
+says err 'qemu-img failed: no images today'
+rm bin/qemu-img
+# Dies of too large a file, in the middle.
+with qemu-nbd 'ulimit -f 700; exec /usr/bin/qemu-nbd "$@"'
+[ -x /usr/bin/qemu-nbd ] || skip "qemu-nbd is elsewhere"
+blksnap 1 backup "$uri" --full --to repo
+says err 'disk.qcow2'
+PATH=$path
+[ "$(points)" -eq 1 ] || fail "a point came to be"
+healthy
+PATH=/nowhere blksnap 1 backup "$uri" --to repo
+says err 'there is no such program in PATH'
+
+blksnap 0 backup --incremental "$uri" --to repo
+holds "$(point 1)" at.1
+holds "$(point 2)" disk.raw

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The first point: a full backup, that says what it is.
+. "$(dirname "$0")/functions.sh"
+requires split sha256sum xxd
+
+size=$((16 << 20 | 512 * 3))
+new_disk $size
+serve
+blksnap 0 backup "$uri" --to repo
+says err 'disk: full backup: there is no point of this disk yet'
+[ "$(head -1 out)" = "point=$(point)" ] || fail "$(cat out)"
+says out 'disk=disk kind=full size=16778752'
+says out "checkpoint=$generation.1"
+holds "$(point)" disk.raw
+healthy
+
+[ "$(manifest .kind)" = full ] || fail "kind"
+[ "$(manifest .parent)" = null ] || fail "parent"
+[ "$(manifest .size)" = $size ] || fail "size"
+[ "$(manifest .checkpoint)" = "$generation.1" ] || fail "checkpoint"
+[ "$(manifest '.read_bytes + .zeroed_bytes')" = $size ] || fail "bytes"
+# "content" with the tools of every system.
+[ "$(manifest .content)" = "$(split -b 64K --filter='sha256sum' disk.raw |
+    cut -c-64 | xxd -r -p | sha256sum | cut -c-64)" ] || fail "content"
+# Nothing for others to read, and as sparse as the disk is.
+[ "$(stat -c %a repo "repo/$(point)/disk.qcow2")" = "$(printf '700\n600')" ] ||
+    fail "modes"
+[ "$(du -k "repo/$(point)/disk.qcow2" | cut -f1)" -le \
+    $(($(du -k disk.raw | cut -f1) + 400)) ] || fail "the image is not sparse"
+
+# A server that has no checkpoints, nor any block status.
+requires nbdkit
+nbdkit --no-sr -f -U "$PWD/nbdkit.sock" file disk.raw &
+servers+=($!)
+wait_for test -S nbdkit.sock
+blksnap 1 backup 'nbd+unix:///?socket=nbdkit.sock' --to repo
+says err 'give one with --name'
+blksnap 0 backup 'nbd+unix:///?socket=nbdkit.sock' --name other --to repo
+holds "$(point)" disk.raw other
+[ "$(manifest .read_bytes)" = $size ] || fail "bytes"
+blksnap 0 list repo
+says out "$(point)  other  full  16.0 MiB"

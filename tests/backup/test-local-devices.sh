@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Devices of this machine: one server of ours takes one snapshot of all of them,
+# and is gone when the backup is, however that ends.
+. "$(dirname "$0")/functions.sh"
+requires nbdkit
+
+# A stand-in beside a copy of blksnap, which runs the one that is beside it.
+mkdir bin
+cp "$BLKSNAP" bin/blksnap
+BLKSNAP=$PWD/bin/blksnap
+# stand_in COMMAND... : it notes its words and its process.
+stand_in() {
+    cat >bin/blksnap-nbd <<EOF
+#!/bin/bash
+printf '%s\n' "\$@" >'$PWD/words'
+echo \$\$ >'$PWD/server.pid'
+$*
+EOF
+    chmod +x bin/blksnap-nbd
+    rm -f words server.pid
+}
+gone() { ! kill -0 "$(cat server.pid)" 2>/dev/null; }
+backup_vdx() {
+    blksnap "$1" backup /dev/vdx --diff /var/tmp --limit 1G --to repo
+}
+
+new_disk $((4 << 20))
+stand_in exec "$BLKSNAP_NBD" file="$PWD/disk.raw" name=vdx cbt="$PWD/map"
+backup_vdx 0
+printf '%s\n' device=/dev/vdx diff=/var/tmp limit=1G | diff - words
+gone || fail "the server is there still"
+holds "$(point)" disk.raw vdx
+[ "$(manifest .source)" = /dev/vdx ] || fail "source"
+next_instant >/dev/null
+backup_vdx 0
+[ "$(manifest .kind)" = incremental ] || fail "kind"
+holds "$(point)" disk.raw vdx
+
+# Two, and an export of somebody else's: one server, one point.
+mkdir devices
+cp disk.raw devices/vdx
+cp disk.raw devices/vdy
+printf x | dd of=devices/vdy conv=notrunc status=none
+stand_in exec nbdkit -f file dir="$PWD/devices"
+serve
+blksnap 0 backup /dev/vdx "$uri" /dev/mapper/vdy --diff d --limit 1 --to repo
+printf '%s\n' device=/dev/vdx device=/dev/mapper/vdy diff=d limit=1 |
+    diff - words
+[ "$(jq -c '[.disks[].name]' "repo/$(point)/manifest.json")" = \
+    '["vdx","disk","vdy"]' ] || fail "disks"
+holds "$(point)" devices/vdy vdy
+healthy
+before=$(points)
+
+# It cannot take the snapshot.
+stand_in 'echo "device=/dev/vdx: no filter" >&2; exit 1'
+backup_vdx 1
+says err 'blksnap-nbd: device=/dev/vdx: no filter'
+
+# blksnap is killed, or ended, in the middle: so is the server.
+stand_in exec nbdkit -f --filter=delay pattern 64M rdelay=1
+for signal in KILL TERM; do
+    rm -rf server.pid repo/*.partial
+    "$BLKSNAP" backup /dev/vdx --diff d --limit 1 --to repo >out 2>err &
+    pid=$!
+    servers+=("$pid")
+    wait_for eval "find repo -path '*.partial/vdx.sums' | grep -q ."
+    kill -$signal $pid
+    status=0
+    wait $pid || status=$?
+    wait_for gone
+    echo "$signal $status" >>ended
+done
+diff - ended <<<'KILL 137
+TERM 1' || fail "exit status"
+says err 'interrupted'
+[ "$(points)" -eq "$before" ] || fail "a point came to be"
+[ -z "$(find repo -name '*.partial')" ] || fail "something was left"
+healthy

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# --compress, --rate, --json, --quiet, --parallel: the same points with all of
+# them.
+. "$(dirname "$0")/functions.sh"
+requires nbdkit script
+
+head -c 8M < <(yes 'all work and no play') >disk.raw
+# shellcheck disable=SC2046  # many words
+python3 "$here/../protocol/mapfile.py" make map $((8 << 20)) 65536 $generation 1 \
+    $(printf '0 %.0s' $(seq 128))
+serve
+blksnap 0 backup -q --compress "$uri" --to repo
+[ ! -s err ] || fail "not quiet: $(cat err)"
+holds "$(point)" disk.raw
+[ "$(du -k "repo/$(point)/disk.qcow2" | cut -f1)" -le 2000 ] ||
+    fail "not compressed"
+stop
+next_instant >/dev/null
+serve
+blksnap 0 backup -q --compress "$uri" --to repo
+[ "$(manifest .kind)" = incremental ] || fail "kind"
+holds "$(point)" disk.raw
+healthy
+truncate -s $(((8 << 20) + 512)) odd.raw
+"$BLKSNAP_NBD" -U odd.sock -P odd.pid file=odd.raw name=odd 2>>server.log &
+servers+=($!)
+wait_for test -e odd.pid
+blksnap 1 backup --compress 'nbd+unix:///odd?socket=odd.sock' --to repo
+says err 'is not a multiple of 65536, which --compress needs'
+
+# The rate: so many bytes cannot have come in less time. JSON: progress, then
+# what was done.
+SECONDS=0
+blksnap 0 backup --json --full --rate 4M "$uri" --to repo
+[ $SECONDS -ge 1 ] || fail "too quick: $SECONDS s"
+[ "$(head -1 out | jq 'has("progress")')" = true ] || fail "$(cat out)"
+[ "$(head -1 out | jq '.progress.total_bytes')" -ge 8000000 ] || fail "$(cat out)"
+[ "$(tail -1 out | jq -r .point)" = "$(point)" ] || fail "$(cat out)"
+[ "$(tail -1 out | jq -r '.disks[0].why')" = 'a full backup was asked for' ] ||
+    fail "$(cat out)"
+[ "$(wc -l <out)" -le 20 ] || fail "too many lines"
+holds "$(point)" disk.raw
+blksnap 0 backup --json --quiet --full --rate 4M "$uri" --to repo
+[ "$(wc -l <out)" -eq 1 ] || fail "$(cat out)"
+
+# On a terminal: how far, how quick, how long.
+script -qec "'$BLKSNAP' backup --full --rate 4M '$uri' --to repo" typed >/dev/null
+grep -q '[0-9]% of 8.0 MiB, [0-9.]* MiB/s, 0:0[0-9] left' typed ||
+    fail "$(cat typed)"

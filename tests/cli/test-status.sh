@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# status: what changed since each checkpoint that has a name and stands.
+. "$(dirname "$0")/functions.sh"
+requires jq
+mkdir block
+touch block/fake
+export FAKE_BLOCK=$scratch/block
+names=$scratch/names.json
+
+# 1000 blocks of 64 KiB, whose bytes are 0 to 7 again and again.
+blksnap 0 status --checkpoints "$names"
+says out '/dev/fake   62.5M  '"$uuid"'     7    64K   7.8M (12.5 %)  /dev/blksnap-259-1'
+! grep -q CHECKPOINT out || fail "names of nothing"
+
+for number in 7 5 1; do
+    blksnap 0 checkpoint add "n$number" -d /dev/fake -c "$uuid.$number" --file "$names"
+done
+sed -i "s/n1\"/stale\"/; s/$uuid.1/4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1/" "$names"
+blksnap 0 checkpoint add since-1 -d /dev/fake -c "$uuid.1" --file "$names"
+blksnap 0 status --checkpoints "$names"
+grep -A 3 '^CHECKPOINT' out >table || fail "no names: $(cat out)"
+diff table - <<'EOF' || fail "other changes"
+CHECKPOINT  TAKE         CHANGED SINCE  DEVICE
+n7             7             0 (0.0 %)  /dev/fake
+n5             5        15.6M (25.0 %)  /dev/fake
+since-1        1        46.9M (75.0 %)  /dev/fake
+EOF
+blksnap 0 status --json --checkpoints "$names"
+jq -e '.devices[0].changed_bytes == 125 * 65536 and
+    [.devices[0].checkpoints[] | [.name, .checkpoint, .changed_bytes, .changed_percent]] ==
+    [["n7", "'"$uuid"'.7", 0, 0], ["n5", "'"$uuid"'.5", 250 * 65536, 25],
+     ["since-1", "'"$uuid"'.1", 750 * 65536, 75]]' out >/dev/null || fail "$(cat out)"
+
+# Without names all the rest is told, and why.
+echo '{' >"$names"
+blksnap 0 status --json --checkpoints "$names"
+jq -e '.devices[0].checkpoints == [] and
+    (.warnings | any(startswith("names of checkpoints are not known: '"$names"': parse error at line")))' \
+    out >/dev/null || fail "$(cat out)"

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "backup/backup.h"
+#include "backup/local_server.h"
+#include "base/settings.h"
+#include "progress.h"
+#include "verbs.h"
+
+namespace blksnap::tool {
+namespace {
+
+struct Values {
+  std::vector<std::string> sources, names;
+  std::string repository, since, checkpoint, rate, diff, limit;
+  bool full = false, incremental = false, compress = false, quiet = false;
+  unsigned parallel = 4;
+};
+
+bool is_uri(const std::string& source) {
+  return source.find("://") != source.npos;
+}
+
+// The server that belongs to this program; else one of PATH.
+std::string server_program() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = self.parent_path() / "blksnap-nbd";
+  if (!error && std::filesystem::exists(beside, error)) return beside.string();
+  return "blksnap-nbd";
+}
+
+// Takes one snapshot of those sources that are devices of this machine, and
+// makes URIs of them.
+Result<std::optional<backup::LocalServer>> take_snapshot(
+    const Values& values, std::vector<backup::SourceDisk>& disks) {
+  backup::LocalServer::Settings settings{
+      server_program(), {}, values.diff, values.limit};
+  for (const backup::SourceDisk& disk : disks)
+    if (!is_uri(disk.uri)) settings.devices.push_back(disk.uri);
+  if (settings.devices.empty()) {
+    if (!values.diff.empty() || !values.limit.empty())
+      return refuse(EINVAL,
+                    "--diff and --limit are for devices of this machine, and "
+                    "no SOURCE is one");
+    return std::optional<backup::LocalServer>();
+  }
+  if (values.diff.empty() || values.limit.empty())
+    return refuse(EINVAL, settings.devices[0] +
+                              ": a snapshot of a device needs --diff and "
+                              "--limit");
+  auto server = backup::LocalServer::start(settings);
+  if (!server) return server.error();
+  for (backup::SourceDisk& disk : disks) {
+    if (is_uri(disk.uri)) continue;
+    disk.origin = disk.uri;
+    disk.uri = server->uri(disk.origin);
+  }
+  return std::optional(std::move(*server));
+}
+
+Result<backup::BackupRequest> request_of(const Values& values) {
+  if (values.full && values.incremental)
+    return refuse(EINVAL, "--full and --incremental exclude each other");
+  if (values.full && !values.since.empty())
+    return refuse(EINVAL, "--full and --since exclude each other");
+  if (values.names.size() > values.sources.size())
+    return refuse(EINVAL, "there are more --name than SOURCE");
+  backup::BackupRequest request{.repository = values.repository,
+                                .tool = "blksnap " BLKSNAP_VERSION,
+                                .disks = {},
+                                .since = values.since,
+                                .checkpoint = values.checkpoint,
+                                .compress = values.compress,
+                                .parallel = values.parallel};
+  if (values.full) request.kind = backup::BackupRequest::kFull;
+  if (values.incremental) request.kind = backup::BackupRequest::kIncremental;
+  if (!values.rate.empty()) {
+    const auto rate = parse_size(values.rate);
+    if (!rate) return context("--rate", rate.error());
+    if (*rate == 0) return refuse(EINVAL, "--rate 0: nothing would be read");
+    request.rate = *rate;
+  }
+  for (std::size_t i = 0; i < values.sources.size(); ++i)
+    request.disks.push_back({values.sources[i],
+                             i < values.names.size() ? values.names[i] : "",
+                             {}});
+  return request;
+}
+
+Json to_object(const backup::DiskRecord& disk) {
+  Json object = {{"disk", disk.name},
+                 {"kind", disk.incremental() ? "incremental" : "full"},
+                 {"size", disk.size},
+                 {"read_bytes", disk.read_bytes},
+                 {"zeroed_bytes", disk.zeroed_bytes}};
+  if (!disk.checkpoint.empty()) object["checkpoint"] = disk.checkpoint;
+  return object;
+}
+
+void say(const Output& output, const backup::BackupReport& report) {
+  if (output.json()) {
+    Json disks = Json::array();
+    for (const auto& disk : report.manifest.disks) {
+      disks.push_back(to_object(disk));
+      disks.back()["why"] = disk.why;
+    }
+    output.say("", {{"point", report.point.text()}, {"disks", disks}});
+    return;
+  }
+  output.say_fields({{"point", report.point.text()}});
+  for (const auto& disk : report.manifest.disks)
+    output.say_fields(to_object(disk), ' ');
+}
+
+Result<ExitStatus> back_up(const Output& output, const Values& values) {
+  auto request = request_of(values);
+  if (!request) return request.error();
+  auto server = take_snapshot(values, request->disks);
+  if (!server) return server.error();
+  Progress progress(output, values.quiet);
+  auto report = backup::run_backup(*request, progress);
+  progress.clear();
+  if (!report) {
+    const Error error =
+        *server ? (*server)->explain(report.error()) : report.error();
+    if (error.code != ESTALE) return error;
+    complain(error);
+    return kRefused;
+  }
+  say(output, *report);
+  return kSuccess;
+}
+
+void add_local_options(CLI::App& options, Values& values) {
+  options
+      .add_option("--diff", values.diff,
+                  "of a device of this machine: where displaced blocks go, a "
+                  "file, a directory or a block device")
+      ->type_name("PATH");
+  options
+      .add_option("--limit", values.limit,
+                  "and how many bytes at most, or with K, M or G")
+      ->type_name("SIZE");
+}
+
+void add_kind_options(CLI::App& options, Values& values) {
+  options.add_flag("--full", values.full, "copy everything");
+  options.add_flag("--incremental", values.incremental,
+                   "copy what changed since the newest point, or fail with "
+                   "exit status 3 if the server cannot tell");
+  options
+      .add_option("--since", values.since,
+                  "the bitmap to ask for, instead of the checkpoint that the "
+                  "newest point has; it must tell what changed since then")
+      ->type_name("BITMAP");
+  options
+      .add_option("--checkpoint", values.checkpoint,
+                  "the name of this instant, for the next backup to ask for, "
+                  "where the server does not say it")
+      ->type_name("NAME");
+}
+
+Run define_backup(CLI::App& options) {
+  auto values = std::make_shared<Values>();
+  options
+      .add_option("SOURCE", values->sources,
+                  "exports, e.g. nbd://host/vdb, or devices of this machine, "
+                  "of which one snapshot is taken")
+      ->required();
+  options.add_option("--to", values->repository, "the repository, a directory")
+      ->type_name("REPO")
+      ->required();
+  options
+      .add_option("--name", values->names,
+                  "of a disk in the repository, in the order of the sources; "
+                  "default: that of the export or device")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  add_kind_options(options, *values);
+  add_local_options(options, *values);
+  options.add_flag("--compress", values->compress, "compress what is written");
+  options.add_option("--parallel", values->parallel, "disks to copy at a time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  options
+      .add_option("--rate", values->rate,
+                  "read no more than so many bytes a second, or with K, M or G")
+      ->type_name("SIZE");
+  options.add_flag("-q,--quiet", values->quiet, "say nothing but errors");
+  return [values](const Output& output) { return back_up(output, *values); };
+}
+
+constexpr Verb kVerbs[] = {
+    {"backup", "Add a point in time to a repository of backups",
+     "  blksnap backup nbd://host/vdb --to /backup/host\n"
+     "  blksnap backup /dev/vdb /dev/vdc --diff /var/tmp --limit 10G \\\n"
+     "      --to /backup/host\n"
+     "  blksnap backup --incremental --compress nbd://host/vdb --to /backup",
+     define_backup},
+};
+
+}  // namespace
+
+std::span<const Verb> backup_verbs() {
+  return kVerbs;
+}
+
+}  // namespace blksnap::tool

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "backup/repository.h"
+#include "progress.h"
+#include "verbs.h"
+
+namespace blksnap::tool {
+namespace {
+
+using backup::DiskRecord;
+using backup::Point;
+using backup::Repository;
+
+std::uint64_t allocated(const std::filesystem::path& path) {
+  struct stat st;
+  constexpr std::uint64_t kStatUnit = 512;
+  return ::stat(path.c_str(), &st) == 0
+             ? static_cast<std::uint64_t>(st.st_blocks) * kStatUnit
+             : 0;
+}
+
+std::uint64_t on_disk(const Repository& repository, const Point& point,
+                      const DiskRecord& disk) {
+  return allocated(repository.image(point.name, disk)) +
+         allocated(repository.folder(point.name) / disk.digests);
+}
+
+// Columns as wide as what is in them.
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += row[i] + std::string(widths[i] + 2 - row[i].size(), ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+Json to_object(const Repository& repository, const Point& point) {
+  Json disks = Json::array();
+  for (const DiskRecord& disk : point.manifest.disks)
+    disks.push_back(
+        {{"disk", disk.name},
+         {"kind", disk.incremental() ? "incremental" : "full"},
+         {"why", disk.why},
+         {"parent", disk.parent ? Json(disk.parent->text()) : Json()},
+         {"size", disk.size},
+         {"on_disk_bytes", on_disk(repository, point, disk)},
+         {"image", repository.image(point.name, disk).string()},
+         {"source", disk.source},
+         {"checkpoint", disk.checkpoint},
+         {"content", disk.content}});
+  return {{"point", point.name.text()},
+          {"started", point.manifest.started},
+          {"finished", point.manifest.finished},
+          {"tool", point.manifest.tool},
+          {"disks", std::move(disks)}};
+}
+
+Result<ExitStatus> list(const Output& output, const std::string& path) {
+  const auto repository = Repository::open(path);
+  if (!repository) return repository.error();
+  const auto listing = repository->list();
+  if (!listing) return listing.error();
+  std::vector<std::vector<std::string>> rows = {
+      {"POINT", "DISK", "KIND", "SIZE", "ON DISK", "CHECKPOINT"}};
+  Json points = Json::array();
+  for (const Point& point : listing->points) {
+    points.push_back(to_object(*repository, point));
+    for (const DiskRecord& disk : point.manifest.disks)
+      rows.push_back({point.name.text(), disk.name,
+                      disk.incremental() ? "incremental" : "full",
+                      human_size(disk.size),
+                      human_size(on_disk(*repository, point, disk)),
+                      disk.checkpoint.empty() ? "-" : disk.checkpoint});
+  }
+  output.say(table(rows), {{"points", std::move(points)}});
+  if (listing->damaged.empty()) return kSuccess;
+  // (One line on standard error, as of every failure.)
+  std::string said = "damaged:";
+  for (const Error& damage : listing->damaged) said += " " + damage.message;
+  return refuse(EIO, said);
+}
+
+Run define_list(CLI::App& options) {
+  auto path = std::make_shared<std::string>();
+  options.add_option("REPO", *path, "the repository")->required();
+  return [path](const Output& output) { return list(output, *path); };
+}
+
+constexpr Verb kVerbs[] = {
+    {"list", "Print the points in time that a repository has",
+     "  blksnap list /backup/host\n"
+     "  blksnap list --json /backup/host",
+     define_list},
+};
+
+}  // namespace
+
+std::span<const Verb> repository_verbs() {
+  return kVerbs;
+}
+
+}  // namespace blksnap::tool
