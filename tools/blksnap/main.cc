@@ -80,7 +80,7 @@ int run(int argc, char** argv) {
        {version_verbs(), tracker_verbs(), snapshot_verbs(), event_verbs(),
         pull_verbs(), backup_verbs(), prune_verbs(), repository_verbs(),
         verify_verbs(), restore_verbs(), export_verbs(), status_verbs(),
-        checkpoint_verbs()}) {
+        map_verbs(), checkpoint_verbs()}) {
     for (const Verb& verb : family) declare(app, verb, choice);
   }
   // For who packs it: no command, and so not among the options.

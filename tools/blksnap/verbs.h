@@ -46,6 +46,7 @@ std::span<const Verb> repository_verbs();
 std::span<const Verb> verify_verbs();
 std::span<const Verb> restore_verbs();
 std::span<const Verb> status_verbs();
+std::span<const Verb> map_verbs();
 std::span<const Verb> checkpoint_verbs();
 
 // Prints the one line for an error on stderr.
