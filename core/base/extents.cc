@@ -6,9 +6,14 @@
 
 namespace blksnap {
 
-ExtentBuilder::ExtentBuilder(ByteRange range, std::size_t max_extents)
-    : range_(range), max_extents_(max_extents), covered_end_(range.offset) {
+ExtentBuilder::ExtentBuilder(ByteRange range, std::size_t max_extents,
+                             std::vector<Extent> room)
+    : range_(range),
+      max_extents_(max_extents),
+      covered_end_(range.offset),
+      extents_(std::move(room)) {
   assert(max_extents > 0);
+  extents_.clear();
 }
 
 // From some size on there is room for all that may come: memory that is not

@@ -26,7 +26,9 @@ struct Extent {
 // blocks of its own map.
 class ExtentBuilder {
  public:
-  explicit ExtentBuilder(ByteRange range, std::size_t max_extents);
+  // `room`: memory to use, of a list that is not needed any more.
+  explicit ExtentBuilder(ByteRange range, std::size_t max_extents,
+                         std::vector<Extent> room = {});
 
   // [covered end, up_to) has these flags; up_to is an offset on the device.
   // Nothing happens if up_to is covered already. Returns false once the range

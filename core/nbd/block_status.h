@@ -33,9 +33,10 @@ struct ContextStatus {
 // selection, all ending at the same byte (invariant 4), none beyond `range`.
 // They cover the range, unless one has more than `max_extents` (1 with
 // NBD_CMD_FLAG_REQ_ONE). `range` lies within the export and is not empty.
-// May block on I/O; any thread.
+// `room` is used for the first of them, which is often the only one. May block
+// on I/O; any thread.
 Result<std::vector<ContextStatus>> block_status(
     std::span<const SelectedContext> contexts, ByteRange range,
-    std::size_t max_extents);
+    std::size_t max_extents, std::vector<Extent> room = {});
 
 }  // namespace blksnap::nbd

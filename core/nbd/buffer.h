@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/extents.h"
+
 namespace blksnap::nbd {
 
 // Memory for the data of one request: not initialised, and page aligned so
@@ -50,9 +52,9 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
-// Buffers of one connection that wait for their next use. Without it every
-// request of 128 KiB or more would map fresh zeroed pages, which costs as
-// much as copying the data. One thread at a time.
+// Buffers of one connection, and lists of extents, that wait for their next
+// use. Without it every request of 128 KiB or more would map fresh zeroed
+// pages, which costs as much as copying the data. One thread at a time.
 class BufferPool {
  public:
   // Keeps at most `keep` bytes.
@@ -83,16 +85,39 @@ class BufferPool {
     }
   }
 
-  bool empty() const { return idle_.empty(); }
+  // Whatever there is: of block status nobody knows the size before.
+  std::vector<Extent> take_extents() {
+    if (idle_extents_.empty()) return {};
+    std::vector<Extent> found = std::move(idle_extents_.back());
+    idle_extents_.pop_back();
+    idle_bytes_ -= size_of(found);
+    return found;
+  }
+  void put(std::vector<Extent> extents) noexcept {
+    const std::size_t size = size_of(extents);
+    if (size == 0 || idle_bytes_ + size > keep_) return;
+    try {
+      idle_extents_.push_back(std::move(extents));
+      idle_bytes_ += size;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+
   void clear() {
     idle_.clear();
+    idle_extents_.clear();
     idle_bytes_ = 0;
   }
 
  private:
+  static std::size_t size_of(const std::vector<Extent>& extents) {
+    return extents.capacity() * sizeof(Extent);
+  }
+
   std::size_t keep_;
   std::size_t idle_bytes_ = 0;
   std::vector<Buffer> idle_;
+  std::vector<std::vector<Extent>> idle_extents_;
 };
 
 }  // namespace blksnap::nbd

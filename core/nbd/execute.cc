@@ -23,7 +23,7 @@ std::vector<SelectedContext> asked_for(const Request& request,
 }
 
 Result<Reply> perform(const Request& request, const Agreement& agreement,
-                      Buffer buffer) {
+                      Buffer buffer, std::vector<Extent> extents) {
   exports::Export& served = *agreement.served;
   const ByteRange range{request.offset, request.length};
   const bool fua = (request.flags & NBD_CMD_FLAG_FUA) != 0;
@@ -37,7 +37,8 @@ Result<Reply> perform(const Request& request, const Agreement& agreement,
       const bool one = (request.flags & NBD_CMD_FLAG_REQ_ONE) != 0;
       const auto contexts = asked_for(request, agreement);
       auto status =
-          block_status(contexts, range, max_extents(contexts.size(), one));
+          block_status(contexts, range, max_extents(contexts.size(), one),
+                       std::move(extents));
       if (!status) return status.error();
       return status_reply(request, agreement.headers,
                           std::move(status.value()));
@@ -74,11 +75,12 @@ Reply failure(const Request& request, const Agreement& agreement,
 
 }  // namespace
 
-Reply execute(const Request& request, const Agreement& agreement,
-              Buffer buffer) noexcept {
+Reply execute(const Request& request, const Agreement& agreement, Buffer buffer,
+              std::vector<Extent> extents) noexcept {
   try {
     try {
-      auto reply = perform(request, agreement, std::move(buffer));
+      auto reply =
+          perform(request, agreement, std::move(buffer), std::move(extents));
       if (reply) return std::move(reply.value());
       return failure(request, agreement, reply.error());
     } catch (const std::bad_alloc&) {

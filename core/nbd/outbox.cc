@@ -90,6 +90,7 @@ void Outbox::pop(Settled& settled) noexcept {
   settled.replies += first.last;
   settled.cost += first.cost;
   pool_.put(std::move(first.reply.data));
+  pool_.put(std::move(first.reply.descriptors));
   queue_.pop_front();
 }
 

@@ -235,8 +235,10 @@ asio::awaitable<bool> Session::take(Request request) {
   Buffer buffer;
   if (request.type == NBD_CMD_READ || payload != 0)
     buffer = buffers_.take(request.length);
+  std::vector<Extent> extents;
+  if (request.type == NBD_CMD_BLOCK_STATUS) extents = buffers_.take_extents();
   if (payload != 0 && !co_await read_exactly(buffer.span())) co_return false;
-  submit(request, std::move(buffer), cost);
+  submit(request, std::move(buffer), std::move(extents), cost);
   co_return true;
 }
 
@@ -299,15 +301,22 @@ struct Session::Work {
   Request request;
   std::size_t cost;
   Buffer buffer;
+  std::vector<Extent> extents;
   Reply reply;
 };
 
-void Session::submit(const Request& request, Buffer buffer, std::size_t cost) {
-  auto work = std::make_shared<Work>(Work{
-      shared_from_this(), agreement_, request, cost, std::move(buffer), {}});
+void Session::submit(const Request& request, Buffer buffer,
+                     std::vector<Extent> extents, std::size_t cost) {
+  auto work = std::make_shared<Work>(Work{shared_from_this(),
+                                          agreement_,
+                                          request,
+                                          cost,
+                                          std::move(buffer),
+                                          std::move(extents),
+                                          {}});
   asio::post(workers_, [work]() noexcept {
-    work->reply =
-        execute(work->request, *work->agreement, std::move(work->buffer));
+    work->reply = execute(work->request, *work->agreement,
+                          std::move(work->buffer), std::move(work->extents));
     // The session waits for it.
     insist([&] {
       asio::post(work->session->stream_.executor(), [work]() noexcept {

@@ -80,7 +80,8 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t cost_of(const Request& request) const;
   std::optional<Reply> read_now(const Request& request);
   std::optional<Reply> send_from_memory(const Request& request);
-  void submit(const Request& request, Buffer buffer, std::size_t cost);
+  void submit(const Request& request, Buffer buffer,
+              std::vector<Extent> extents, std::size_t cost);
   struct Work;
   void answer(Work& work) noexcept;
   void free_buffers_when_idle();

@@ -162,6 +162,38 @@ TEST_CASE("the chunks of a reply follow one another, and count as one reply") {
   CHECK(connection.settled.cost == 13);
 }
 
+TEST_CASE("memory of what was sent is used again, as much as is kept") {
+  Connection connection;
+  const auto status = [&](std::size_t extents) {
+    Reply reply = small(be<4>(1));
+    reply.descriptors.resize(extents);
+    reply.body_size = extents * sizeof(Extent);
+    const void* memory = reply.descriptors.data();
+    connection.outbox.push(std::move(reply), 0);
+    connection.deliver();
+    return memory;
+  };
+  CHECK(connection.pool.take_extents().capacity() == 0);
+  const void* const memory = status(40'000);
+  auto again = connection.pool.take_extents();
+  CHECK(again.data() == memory);
+  CHECK(connection.pool.take_extents().capacity() == 0);
+
+  // 1 MiB is kept: of these two the first.
+  status(40'000);
+  status(40'000);
+  CHECK(connection.pool.take_extents().capacity() != 0);
+  CHECK(connection.pool.take_extents().capacity() == 0);
+  status(40'000);
+  connection.pool.clear();
+  CHECK(connection.pool.take_extents().capacity() == 0);
+
+  ExtentBuilder builder({0, 1024}, 9, std::move(again));
+  builder.add(512, 7);
+  CHECK(builder.extents() == std::vector<Extent>{{512, 7}});
+  CHECK(builder.extents().data() == memory);
+}
+
 TEST_CASE("more pieces than fit into one write") {
   Connection connection;
   Bytes expected;
