@@ -17,6 +17,7 @@
 #include "backup/prune.h"
 #include "backup/repository.h"
 #include "backup/resume.h"
+#include "base/utc.h"
 
 namespace blksnap::backup {
 namespace {

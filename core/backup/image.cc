@@ -24,10 +24,7 @@ constexpr int kLeaks = 3;
 
 Result<std::string> qemu_img(std::vector<std::string> words) {
   words.insert(words.begin(), "qemu-img");
-  auto child = ChildProcess::start(words, {});
-  if (!child) return child.error();
-  if (auto done = child->succeed(); !done) return done.error();
-  return child->output();
+  return run_program(words);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "backup/child_process.h"
+#include "base/child_process.h"
 #include "base/range.h"
 #include "base/result.h"
 #include "copy/connection.h"

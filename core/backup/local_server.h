@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "backup/child_process.h"
 #include "backup/private_socket.h"
+#include "base/child_process.h"
 #include "base/result.h"
 
 namespace blksnap::backup {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/utc.h"
+
 namespace blksnap::backup {
 namespace {
 
@@ -20,13 +22,6 @@ bool has_shape(std::string_view text) {
                     [](char c, char shape) {
                       return shape == '0' ? is_digit(c) : c == shape;
                     });
-}
-
-std::string format(const char* format, std::time_t time) {
-  std::tm parts = {};
-  ::gmtime_r(&time, &parts);
-  char text[40];
-  return {text, std::strftime(text, sizeof text, format, &parts)};
 }
 
 }  // namespace
@@ -49,7 +44,7 @@ std::optional<PointName> PointName::parse(std::string_view text) {
 
 PointName PointName::next(std::time_t now,
                           const std::optional<PointName>& latest) {
-  PointName name(format("%Y%m%dT%H%M%SZ", now), 1);
+  PointName name(utc_text("%Y%m%dT%H%M%SZ", now), 1);
   if (latest && name <= *latest)
     return PointName(latest->instant_, latest->number_ + 1);
   return name;
@@ -71,10 +66,6 @@ std::time_t PointName::instant() const {
   parts.tm_min = number(11, 2);
   parts.tm_sec = number(13, 2);
   return ::timegm(&parts);
-}
-
-std::string to_rfc3339(std::time_t time) {
-  return format("%Y-%m-%dT%H:%M:%SZ", time);
 }
 
 bool is_disk_name(std::string_view name) {

@@ -32,9 +32,6 @@ class PointName {
   unsigned number_;  // from 1
 };
 
-// 2026-11-22T01:02:03Z, as RFC 3339 has it.
-std::string to_rfc3339(std::time_t time);
-
 // Letters, digits, '.', '_' and '-', no '.' or '-' at the start, 64 at most: a
 // file name that no program takes for anything else.
 bool is_disk_name(std::string_view name);

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "backup/child_process.h"
 #include "backup/choice.h"
+#include "base/child_process.h"
 #include "base/result.h"
 
 namespace blksnap::backup {

@@ -4,6 +4,8 @@
 #include <functional>
 #include <string>
 
+#include "base/utc.h"
+
 namespace blksnap::backup {
 namespace {
 
@@ -18,11 +20,7 @@ Period beginning(std::size_t length) {
 }
 
 std::string week(const PointName& point) {
-  const std::time_t instant = point.instant();
-  std::tm parts = {};
-  ::gmtime_r(&instant, &parts);
-  char text[16];
-  return {text, std::strftime(text, sizeof text, "%GW%V", &parts)};
+  return utc_text("%GW%V", point.instant());
 }
 
 void keep(const std::vector<PointName>& points, unsigned periods,

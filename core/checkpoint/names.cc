@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "base/utc.h"
 #include "base/uuid.h"
 
 namespace blksnap::checkpoints {
@@ -18,7 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
-constexpr char kTimeFormat[] = "%Y-%m-%dT%H:%M:%SZ";
 
 bool may_be_in_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -27,11 +27,11 @@ bool may_be_in_name(char c) {
 
 Result<std::time_t> parse_time(const std::string& text) {
   std::tm parts{};
-  const char* const rest = ::strptime(text.c_str(), kTimeFormat, &parts);
+  const char* const rest = ::strptime(text.c_str(), kRfc3339, &parts);
   const std::time_t time = ::timegm(&parts);
   // Of the spellings that strptime() takes, one alone.
-  if (!rest || *rest != '\0' || time_text(time) != text) {
-    return refuse(EINVAL, "'" + text + "' is no time like " + time_text(0));
+  if (!rest || *rest != '\0' || to_rfc3339(time) != text) {
+    return refuse(EINVAL, "'" + text + "' is no time like " + to_rfc3339(0));
   }
   return time;
 }
@@ -140,15 +140,6 @@ bool collide(const Named& one, const Named& other) {
                                     one.at.generation == other.at.generation);
 }
 
-std::string time_text(std::time_t time) {
-  std::tm parts{};
-  char text[64] = "";
-  if (!::gmtime_r(&time, &parts) ||
-      std::strftime(text, sizeof(text), kTimeFormat, &parts) == 0)
-    return "?";
-  return text;
-}
-
 Result<std::string> encode(const std::vector<Named>& names) {
   if (names.size() > kMaxNames) {
     return refuse(EINVAL, "there would be more than " +
@@ -161,7 +152,7 @@ Result<std::string> encode(const std::vector<Named>& names) {
     checkpoints.push_back({{"name", named.name},
                            {"device", named.device},
                            {"checkpoint", named.at.to_string()},
-                           {"added", time_text(named.added)}});
+                           {"added", to_rfc3339(named.added)}});
   }
   const Json file = {{"version", kVersion},
                      {"checkpoints", std::move(checkpoints)}};

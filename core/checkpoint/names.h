@@ -38,9 +38,6 @@ Result<void> check_name(std::string_view name);
 // or by the generation that both are of.
 bool collide(const Named& one, const Named& other);
 
-// "2026-11-22T01:02:03Z".
-std::string time_text(std::time_t time);
-
 // The text of a file that holds `names`. EINVAL: a device's path is not UTF-8,
 // or there are more than kMaxNames.
 Result<std::string> encode(const std::vector<Named>& names);

@@ -14,6 +14,7 @@
 #include "backup/names.h"
 #include "backup/prepare.h"
 #include "backup/retention.h"
+#include "base/utc.h"
 #include "copy/rate_limit.h"
 
 using namespace blksnap;

@@ -48,7 +48,7 @@ done
 
 # Every command, and every option as its help has it.
 options_of() { # FILE
-    sed -n '/^Options:/,/^$/s/^  \(-[^ ]*\).*/\1/p' "$1" | tr , '\n'
+    sed -n '/^Options:/,/^$/s/^  \(-[^ {]*\).*/\1/p' "$1" | tr , '\n'
 }
 walk() { # [COMMAND...]
     local word below

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/utc.h"
 #include "base/uuid.h"
 #include "checkpoint/store.h"
 #include "kernel/filter.h"
@@ -58,7 +59,7 @@ Json json_of(const Named& named) {
   return {{"name", named.name},
           {"device", named.device},
           {"checkpoint", named.at.to_string()},
-          {"added", checkpoints::time_text(named.added)}};
+          {"added", to_rfc3339(named.added)}};
 }
 
 // ---- add ----
@@ -184,9 +185,8 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
   Json all = Json::array();
   for (const Named& named : *names) {
     const auto stands = histories ? histories->stands(named.at) : std::nullopt;
-    text +=
-        row(named.name, width, named.device, device_width, named.at.to_string(),
-            checkpoints::time_text(named.added), text_of(stands));
+    text += row(named.name, width, named.device, device_width,
+                named.at.to_string(), to_rfc3339(named.added), text_of(stands));
     Json& object = all.emplace_back(json_of(named));
     object["stands"] = json_of(stands);
   }

@@ -100,7 +100,7 @@ std::vector<std::string> spellings(const CLI::Option& option) {
   std::vector<std::string> all;
   for (const std::string& name : option.get_snames()) all.push_back("-" + name);
   for (const std::string& name : option.get_lnames())
-    all.push_back("--" + name);
+    all.push_back("--" + name.substr(0, name.find('{')));  // a flag's default
   return all;
 }
 

@@ -59,8 +59,9 @@ struct Status {
   std::string names_trouble;  // why no names are known, if so
 };
 
-// Bytes that an increment from take `number` to the last one holds: what changed
-// between them, and what was marked by hand since, which has a later number.
+// Bytes that an increment from take `number` to the last one holds: what
+// changed between them, and what was marked by hand since, which has a later
+// number.
 std::uint64_t changed_since(const kernel::FrozenMap& map, std::uint8_t number) {
   const auto blocks = static_cast<std::uint64_t>(
       std::count_if(map.bytes.begin(), map.bytes.end(),

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "map/child.h"
+#include "base/child_process.h"
 #include "map/files.h"
 
 namespace blksnap::tool {
@@ -24,12 +24,12 @@ class Debugfs {
   // What it prints below a line that begins with `heading`.
   Result<std::string> ask(const std::string& request,
                           std::string_view heading) const {
-    auto output = run_child({"debugfs", "-R", request, target_});
+    auto output = run_program({"debugfs", "-R", request, target_});
     if (!output) return output.error();
-    const std::size_t at = output->out.find(heading);
+    const std::size_t at = output->find(heading);
     if (at == std::string::npos)
       return refuse(EIO, "debugfs cannot read " + target_);
-    return output->out.substr(at);
+    return output->substr(at);
   }
 
  private:

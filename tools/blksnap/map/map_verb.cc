@@ -199,13 +199,11 @@ Run define_map(CLI::App& options) {
                   "copy of it; default: a SOURCE that is a device")
       ->type_name("FILE");
   options
-      .add_option("--files", values->files,
-                  "tell the files that the most changed bytes are of: so "
-                  "many, or 10")
-      ->type_name("COUNT")
-      ->expected(0, 1)
-      ->default_str("10")
-      ->check(CLI::Range(1, 10000));
+      // A flag: what follows it may be SOURCE.
+      .add_flag("--files{10}", values->files,
+                "tell the files that the most changed bytes are of: 10, or as "
+                "many as --files=COUNT says")
+      ->check(CLI::Range(1, 10000).description(""));
   add_file(options, "--svg", values->svg, "draw the map as SVG");
   add_file(options, "--png", values->png, "draw the map as PNG");
   add_file(options, "--html", values->html,

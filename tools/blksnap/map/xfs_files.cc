@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <map>
 
-#include "map/child.h"
+#include "base/child_process.h"
 #include "map/files.h"
 
 namespace blksnap::tool {
@@ -27,10 +27,10 @@ Result<Geometry> read_geometry(const std::string& path) {
   auto words = command(path);
   words.insert(words.begin() + 1,
                {"-c", "sb 0", "-c", "print agblocks agblklog blocksize"});
-  const auto told = run_child(words);
+  const auto told = run_program(words);
   if (!told) return told.error();
   Geometry geometry;
-  for_each_line(told->out, [&](std::string_view line) {
+  for_each_line(*told, [&](std::string_view line) {
     const auto value = [&](std::string_view name, std::uint64_t& out) {
       if (line.starts_with(name)) out = parse_number(line.substr(name.size()));
     };
@@ -86,13 +86,13 @@ Result<std::vector<HotFile>> xfs_files(const std::string& path,
          "-c", "blockuse -n"});
   }
   words.insert(words.begin() + 1, questions.begin(), questions.end());
-  const auto told = run_child(words);
+  const auto told = run_program(words);
   if (!told) return told.error();
 
   Owners owners;
   std::map<std::uint64_t, std::string> paths;
   std::size_t next = 0;
-  for_each_line(told->out, [&](std::string_view line) {
+  for_each_line(*told, [&](std::string_view line) {
     if (!line.starts_with("block ") || next == of.blocks.size()) return;
     Use use = parse_use(line);
     owners.add(use.inode, of.blocks[next++], of);

@@ -11,11 +11,12 @@
 #include "base/fd.h"
 #include "base/result.h"
 
-namespace blksnap::backup {
+namespace blksnap {
 
 // The kernel ends the child when the thread that started it ends, in whatever
 // way: that thread has to live as long as the child is needed. The child has no
 // terminal, and a process group of its own, so that Ctrl-C is for us to handle.
+// It speaks no language but C.
 class ChildProcess {
  public:
   struct Options {
@@ -26,8 +27,8 @@ class ChildProcess {
     // What it is ended with.
     int signal = 9;
   };
-  // argv[0] is looked for in PATH unless it has a '/'. Fails if there is no
-  // such program.
+  // argv[0] is looked for in PATH, and among the administrator's programs,
+  // unless it has a '/'. ENOENT: there is no such program.
   static Result<ChildProcess> start(const std::vector<std::string>& argv,
                                     const Options& options);
 
@@ -58,4 +59,8 @@ class ChildProcess {
   UniqueFd errors_;
 };
 
-}  // namespace blksnap::backup
+// Starts a program and waits for it: its standard output, or an error that says
+// what it complained about (EIO).
+Result<std::string> run_program(const std::vector<std::string>& argv);
+
+}  // namespace blksnap

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/child_process.h"
+#include "base/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -18,7 +18,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace blksnap::backup {
+namespace blksnap {
 namespace {
 
 // Above those that the child has at fixed numbers.
@@ -43,8 +43,11 @@ struct Prepared {
 
 std::string find_program(const std::string& name) {
   if (name.find('/') != name.npos) return name;
-  const char* path = std::getenv("PATH");
-  std::string_view left = path ? path : "/usr/bin:/bin";
+  const char* given = std::getenv("PATH");
+  // Not everybody's PATH has programs like debugfs.
+  const std::string path =
+      std::string(given ? given : "/usr/bin:/bin") + ":/usr/sbin:/sbin";
+  std::string_view left = path;
   while (!left.empty()) {
     const std::size_t colon = left.find(':');
     const std::string candidate =
@@ -57,8 +60,10 @@ std::string find_program(const std::string& name) {
 
 void prepare_environment(Prepared& prepared, bool with_socket) {
   for (char** word = environ; *word; ++word)
-    if (std::strncmp(*word, "LISTEN_", 7) != 0)
+    if (std::strncmp(*word, "LISTEN_", 7) != 0 &&
+        std::strncmp(*word, "LC_ALL=", 7) != 0)
       prepared.environment.push_back(*word);
+  prepared.environment.push_back("LC_ALL=C");
   if (with_socket) prepared.environment.push_back("LISTEN_FDS=1");
   for (std::string& word : prepared.environment)
     prepared.envp.push_back(word.data());
@@ -215,4 +220,11 @@ std::string ChildProcess::complaint() const {
   return ": " + text;
 }
 
-}  // namespace blksnap::backup
+Result<std::string> run_program(const std::vector<std::string>& argv) {
+  auto child = ChildProcess::start(argv, {});
+  if (!child) return child.error();
+  if (auto done = child->succeed(); !done) return done.error();
+  return child->output();
+}
+
+}  // namespace blksnap
