@@ -65,3 +65,30 @@ says err 'there is no such program in PATH'
 blksnap 0 backup --incremental "$uri" --to repo
 holds "$(point 1)" at.1
 holds "$(point 2)" disk.raw
+
+# One is killed, and something that it has started lives on and may write: the
+# next one waits for that.
+# shellcheck disable=SC2016
+with qemu-nbd '(touch started
+    while [ ! -e go ]; do sleep 0.05; done
+    ls repo >seen) &
+exec /usr/bin/qemu-nbd "$@"'
+stop
+next_instant >/dev/null
+serve
+PATH=$PWD/bin:$path "$BLKSNAP" backup -q --rate 64K "$uri" --to repo &
+killed=$!
+wait_for test -e started
+kill -KILL $killed
+wait $killed || :
+"$BLKSNAP" backup -q "$uri" --to repo >/dev/null &
+next=$!
+waits() { grep -q -- "-> FLOCK .* $next " /proc/locks; }
+wait_for waits
+[ "$(points)" -eq 2 ] || fail "it did not wait"
+touch go
+wait $next || fail "the one that waited ended with $?"
+grep -q '\.partial$' seen || fail "it took away what may be written to: $(cat seen)"
+[ -z "$(find repo -name '*.partial')" ] || fail "something was left"
+holds "$(point 3)" disk.raw
+healthy
