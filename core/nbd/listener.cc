@@ -11,6 +11,7 @@
 // After sys/socket.h, which it needs and does not include.
 #include <linux/vm_sockets.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <charconv>
@@ -228,10 +229,29 @@ Result<ListeningSocket> listen_unix(const std::string& path,
   return made;
 }
 
+namespace {
+
+// getaddrinfo(3) takes the last 16 bits of larger numbers, and of negative
+// ones.
+bool is_port(std::string_view text) {
+  const bool is_name = std::any_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
+  std::uint16_t number = 0;
+  const auto [rest, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number);
+  return is_name || (error == std::errc{} && rest == text.data() + text.size());
+}
+
+}  // namespace
+
 Result<std::vector<ListeningSocket>> listen_tcp(const std::string& host,
                                                 const std::string& port) {
   const std::string where =
       "listen on " + (host.empty() ? "port " : host + ", port ") + port;
+  if (!is_port(port))
+    return refuse(EINVAL, where + ": want a number up to 65535, or the name " +
+                              "of a service");
   addrinfo hints{};
   hints.ai_flags = AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;

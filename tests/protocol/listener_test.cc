@@ -114,6 +114,9 @@ TEST_CASE("TCP: one address, all addresses, a port in use, no such address") {
 
   CHECK_FALSE(listen_tcp("no.such.host.invalid", "0").has_value());
   CHECK_FALSE(listen_tcp("127.0.0.1", "port").has_value());
+  for (const char* none :
+       {"65536", "99999", "4294967297", "-1", "+5", " 5", ""})
+    CHECK(listen_tcp("127.0.0.1", none).error().code == EINVAL);
 }
 
 struct stat status_of(const std::string& path) {
