@@ -5,12 +5,6 @@
 #include <utility>
 
 namespace blksnap::backup {
-namespace {
-
-struct Choice {
-  const Point* point;
-  const DiskRecord* disk;
-};
 
 Result<Choice> choose(const Listing& listing, const std::string& path,
                       const std::string& point, const std::string& disk) {
@@ -29,8 +23,6 @@ Result<Choice> choose(const Listing& listing, const std::string& path,
   return refuse(ENOENT,
                 path + ": there is no such point, or it has no such disk");
 }
-
-}  // namespace
 
 Result<ChosenDisk> ChosenDisk::open(const std::string& path,
                                     const std::string& point,

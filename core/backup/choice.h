@@ -10,13 +10,22 @@
 
 namespace blksnap::backup {
 
+// What belongs together in a Listing, which has to stay where it is.
+struct Choice {
+  const Point* point = nullptr;
+  const DiskRecord* disk = nullptr;
+};
+// `path` is the repository's, for messages. `point`: empty for the newest that
+// has the disk. `disk`: empty for the only one of that point; EINVAL where it
+// has several. ENOENT where there is none.
+Result<Choice> choose(const Listing& listing, const std::string& path,
+                      const std::string& point, const std::string& disk);
+
 // One disk at one point in time, to be read: it and what it stands on are held
 // against being removed. Movable.
 class ChosenDisk {
  public:
-  // `path` is the repository's. `point`: empty for the newest that has the
-  // disk. `disk`: empty for the only one of that point; EINVAL where it has
-  // several. ENOENT where there is none.
+  // Of the repository at `path`, as choose() does.
   static Result<ChosenDisk> open(const std::string& path,
                                  const std::string& point,
                                  const std::string& disk);

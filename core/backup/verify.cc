@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "backup/choice.h"
 #include "backup/compare.h"
 #include "backup/image.h"
 #include "backup/repository.h"
@@ -206,24 +207,11 @@ class Verifier {
     return comparison;
   }
 
-  // The newest point, or the one that was named, and its only disk.
   Result<void> compare_with_source() {
-    const Point* point = nullptr;
-    const DiskRecord* disk = nullptr;
-    for (const Point& candidate : listing_.points) {
-      if (!request_.point.empty() && candidate.name.text() != request_.point)
-        continue;
-      for (const DiskRecord& record : candidate.manifest.disks) {
-        if (!request_.disk.empty() && record.name != request_.disk) continue;
-        if (point == &candidate)
-          return refuse(EINVAL, "--source: point " + candidate.name.text() +
-                                    " has several disks: name one with "
-                                    "--disk");
-        point = &candidate;
-        disk = &record;
-      }
-    }
-    if (!disk) return refuse(ENOENT, "--source: there is no point to compare");
+    const auto choice =
+        choose(listing_, request_.repository, request_.point, request_.disk);
+    if (!choice) return context("--source", choice.error());
+    const auto [point, disk] = *choice;
     auto source = copy::Source::connect(request_.source, "");
     if (!source) return source.error();
     if (source->size() != disk->size) {
@@ -236,6 +224,8 @@ class Verifier {
     }
     const auto chain = Repository::chain(listing_, *point, disk->name);
     if (!chain) return {};  // told already
+    const auto held = repository_.hold(*chain);
+    if (!held) return note(*point, *disk, held.error());
     const Blocks blocks(disk->size);
     auto tables = repository_.tables(*chain, disk->name, blocks);
     if (!tables) return {};  // this as well

@@ -52,3 +52,9 @@ says err 'Input/output error'
 [ "$(points)" -eq "$before" ] || fail "a point came to be"
 [ -z "$(find repo -name '*.partial')" ] || fail "something was left"
 healthy
+
+# Where the newest point has one disk, that is the one to compare.
+blksnap 1 verify --source "$uri" repo
+says err 'has several disks: name one with --disk'
+blksnap 0 backup "$uri" --to repo
+blksnap 0 verify --source "$uri" repo
