@@ -40,4 +40,4 @@ blksnap 0 backup 'nbd+unix:///?socket=nbdkit.sock' --name other --to repo
 holds "$(point)" disk.raw other
 [ "$(manifest .read_bytes)" = $size ] || fail "bytes"
 blksnap 0 list repo
-says out "$(point)  other  full  16.0 MiB"
+says out "$(point)  other  full  16M"

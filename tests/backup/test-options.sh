@@ -46,5 +46,5 @@ blksnap 0 backup --json --quiet --full --rate 4M "$uri" --to repo
 
 # On a terminal: how far, how quick, how long.
 script -qec "'$BLKSNAP' backup --full --rate 4M '$uri' --to repo" typed >/dev/null
-grep -q '[0-9]% of 8.0 MiB, [0-9.]* MiB/s, 0:0[0-9] left' typed ||
+grep -q '[0-9]% of 8M, [0-9.]*[KM]/s, 0:0[0-9] left' typed ||
     fail "$(cat typed)"

@@ -23,18 +23,6 @@ std::string clock_text(double seconds) {
 
 }  // namespace
 
-std::string human_size(std::uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"B",   "KiB", "MiB",
-                                           "GiB", "TiB", "PiB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  char text[40];
-  std::snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", value,
-                kUnits[unit]);
-  return text;
-}
-
 Progress::Progress(const Output& output, bool quiet)
     : output_(output),
       quiet_(quiet),
@@ -47,7 +35,7 @@ void Progress::note(const std::string& sentence) {
 }
 
 void Progress::writing() {
-  catch_interrupts();
+  catch_interrupts({SIGINT, SIGTERM, SIGHUP});
 }
 
 bool Progress::proceed(const std::string& disk, std::uint64_t done,
@@ -85,8 +73,8 @@ void Progress::show() {
   std::fprintf(
       stderr, "\r\033[K%3d%% of %s, %s/s, %s left",
       total ? static_cast<int>(static_cast<double>(done) * 100 / total) : 100,
-      human_size(total).c_str(),
-      human_size(static_cast<std::uint64_t>(rate)).c_str(),
+      size_text(total).c_str(),
+      size_text(static_cast<std::uint64_t>(rate)).c_str(),
       rate > 0 ? clock_text(left).c_str() : "?");
   line_ = true;
 }

@@ -57,7 +57,4 @@ class SingleProgress : public copy::PullObserver {
   Progress& progress_;
 };
 
-// "8.0 GiB"
-std::string human_size(std::uint64_t bytes);
-
 }  // namespace blksnap::tool

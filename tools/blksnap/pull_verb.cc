@@ -1,47 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdio>
 #include <memory>
 
 #include "copy/pull.h"
-#include "interrupt.h"
+#include "progress.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
 namespace {
-
-// Shows how far it is, on a terminal alone; and lets a signal end a pull in an
-// orderly way once it has begun to write, so that its user is told what the
-// target is worth. Before that, signals just kill.
-class Terminal : public copy::PullObserver {
- public:
-  ~Terminal() override { clear(); }
-
-  void writing() override { catch_interrupts({SIGINT, SIGTERM, SIGHUP}); }
-
-  bool proceed(std::uint64_t done, std::uint64_t total) override {
-    const int percent =
-        total ? static_cast<int>(static_cast<double>(done) * 100 / total) : 100;
-    if (interactive_ && percent != shown_) {
-      std::fprintf(stderr, "\r%3d%% of %.1f MiB", percent,
-                   static_cast<double>(total) / (1024 * 1024));
-      shown_ = percent;
-    }
-    return !interrupted();
-  }
-
-  // Takes the line away again, before anything else is printed.
-  void clear() {
-    if (shown_ >= 0) std::fputs("\r\033[K", stderr);
-    shown_ = -1;
-  }
-
- private:
-  bool interactive_ = isatty(STDERR_FILENO) == 1;
-  int shown_ = -1;
-};
 
 void say(const Output& output, const copy::PullReport& report) {
   Json fields = Json::object();
@@ -83,9 +48,11 @@ Run define_pull(CLI::App& options) {
       complain(refuse(EINVAL, copy::refusal(*source)));
       return kRefused;
     }
-    Terminal terminal;
-    auto report = copy::pull(std::move(*source), values->target, terminal);
-    terminal.clear();
+    // What it prints is one object, without progress before it.
+    Progress progress(output, output.json());
+    SingleProgress single(progress);
+    auto report = copy::pull(std::move(*source), values->target, single);
+    progress.clear();
     if (!report) return report.error();
     say(output, *report);
     return kSuccess;

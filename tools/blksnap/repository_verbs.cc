@@ -81,8 +81,8 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
     for (const DiskRecord& disk : point.manifest.disks)
       rows.push_back({point.name.text(), disk.name,
                       disk.incremental() ? "incremental" : "full",
-                      human_size(disk.size),
-                      human_size(on_disk(*repository, point, disk)),
+                      size_text(disk.size),
+                      size_text(on_disk(*repository, point, disk)),
                       disk.checkpoint.empty() ? "-" : disk.checkpoint});
   }
   output.say(table(rows), {{"points", std::move(points)}});
