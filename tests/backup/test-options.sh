@@ -29,6 +29,9 @@ wait_for test -e odd.pid
 blksnap 1 backup --compress 'nbd+unix:///odd?socket=odd.sock' --to repo
 says err 'is not a multiple of 65536, which --compress needs'
 
+blksnap 1 backup odd.raw --to repo
+says err 'odd.raw is a plain file: want a block device, or the URI of a server'
+
 # The rate: so many bytes cannot have come in less time. JSON: progress, then
 # what was done.
 SECONDS=0

@@ -39,8 +39,16 @@ Result<std::optional<backup::LocalServer>> take_snapshot(
     const Values& values, std::vector<backup::SourceDisk>& disks) {
   backup::LocalServer::Settings settings{
       server_program(), {}, values.diff, values.limit};
-  for (const backup::SourceDisk& disk : disks)
-    if (!is_uri(disk.uri)) settings.devices.push_back(disk.uri);
+  for (const backup::SourceDisk& disk : disks) {
+    if (is_uri(disk.uri)) continue;
+    std::error_code error;
+    if (std::filesystem::is_regular_file(disk.uri, error))
+      return refuse(EINVAL, disk.uri +
+                                " is a plain file: want a block device, or the "
+                                "URI of a server, such as blksnap-nbd file=" +
+                                disk.uri);
+    settings.devices.push_back(disk.uri);
+  }
   if (settings.devices.empty()) {
     if (!values.diff.empty() || !values.limit.empty())
       return refuse(EINVAL,
