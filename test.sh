@@ -36,7 +36,7 @@ sanitized() { # SANITIZERS FOLDER LABELS [TARGET...]
 	cmake --build "$2" ${4:+--target "${@:4}"}
 	ctest --test-dir "$2" --output-on-failure -j 2 -L "$3"
 }
-sanitized address,undefined build-asan '^(unit|copy|protocol)$'
+sanitized address,undefined build-asan '^(unit|copy|backup|map|protocol)$'
 # Without copy: libnbd is not built for it. Nor then the command, which has many
 # files and one thread.
 sanitized thread build-tsan '^(unit|protocol)$' \

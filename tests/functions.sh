@@ -31,7 +31,8 @@ requires() {
 
 # is_sanitized FILE : built with a sanitizer, which wants to be loaded first.
 is_sanitized() {
-    ldd "$1" | grep -q lib.san
+    # (With -q, grep may end before ldd has written all, which pipefail minds.)
+    ldd "$1" | grep lib.san >/dev/null
 }
 
 fail() {

@@ -7,7 +7,6 @@
 # whole before anything ended is told, and no verdict: it is a matter of time.
 . "$(dirname "$0")/functions.sh"
 requires socat
-! is_sanitized "$BLKSNAP" || skip "built with a sanitizer"
 : "${RUNS:=8}"
 RANDOM=${SEED:=$RANDOM}
 echo "SEED=$SEED"
