@@ -2,12 +2,12 @@
 #include "nbd/reply.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cstring>
 #include <tuple>
 #include <utility>
 
+#include "base/zero.h"
 #include "nbd/error.h"
 
 namespace blksnap::nbd {
@@ -44,11 +44,6 @@ Reply done_reply(const Request& request, Headers headers) {
 }
 
 namespace {
-
-bool all_zero(std::span<const std::byte> data) {
-  static constexpr std::array<std::byte, kHoleBytes> kZeroes{};
-  return std::memcmp(data.data(), kZeroes.data(), data.size()) == 0;
-}
 
 // What is left without the blocks of zeroes at both ends: [begin, end).
 std::pair<std::size_t, std::size_t> dense_part(
