@@ -14,6 +14,8 @@
 
 #include "base/uuid.h"
 #include "checkpoint/store.h"
+#include "export/change_map.h"
+#include "heat/heat.h"
 #include "interrupt.h"
 #include "kernel/control.h"
 #include "kernel/devices.h"
@@ -62,24 +64,20 @@ struct Status {
 // Bytes that an increment from take `number` to the last one holds: what
 // changed between them, and what was marked by hand since, which has a later
 // number.
-std::uint64_t changed_since(const kernel::FrozenMap& map, std::uint8_t number) {
-  const auto blocks = static_cast<std::uint64_t>(
-      std::count_if(map.bytes.begin(), map.bytes.end(),
-                    [&](std::uint8_t byte) { return byte > number; }));
-  const std::uint64_t bytes = blocks * map.info.block_size;
-  if (map.bytes.empty() || map.bytes.back() <= number) return bytes;
-  // The last block may be a part of one.
-  return bytes - (map.bytes.size() * map.info.block_size - map.info.capacity);
+std::uint64_t changed_since(const cbt::ChangeMap& map, std::uint8_t number) {
+  return heat::Heat(map, number).tally({0, map.capacity()}).changed();
 }
 
 void look_at_changes(const Filter& filter, const std::vector<Named>& names,
                      TrackedDevice& device) {
-  const auto map = filter.read_map();
-  if (!map || map->info.changes_number == 0) return;
-  const std::uint8_t last = map->info.changes_number;
+  auto frozen = filter.read_map();
+  if (!frozen || frozen->info.changes_number == 0) return;
+  const std::uint8_t last = frozen->info.changes_number;
+  const auto map = exports::make_change_map(filter, std::move(*frozen));
+  if (!map) return;
   device.changed = changed_since(*map, static_cast<std::uint8_t>(last - 1));
   for (const Named& named : names) {
-    if (named.at.generation == map->info.generation && named.at.number <= last)
+    if (map->answers(named.at))
       device.checkpoints.push_back(
           {named, changed_since(*map, named.at.number)});
   }

@@ -13,6 +13,7 @@
 
 #include "base/uuid.h"
 #include "cbt/map_file.h"
+#include "export/change_map.h"
 #include "kernel/file_place.h"
 #include "kernel/filter.h"
 #include "verbs.h"
@@ -95,16 +96,15 @@ Result<void> write_raw(const std::string& path,
 }
 
 // Under a new name that then replaces the old one: not for /dev/stdout.
-Result<void> write_saved(const std::string& path, FrozenMap map) {
+Result<void> write_saved(const std::string& path, const Filter& filter,
+                         FrozenMap map) {
   struct stat st;
   if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
     return refuse(EINVAL, path + " is not a regular file");
   // Before the first take there is no instant that the map could be of.
   if (map.info.changes_number == 0)
     return refuse(ENODATA, "no snapshot was taken in this generation yet");
-  const auto saved = cbt::ChangeMap::make(
-      map.info.capacity, map.info.block_size,
-      {map.info.generation, map.info.changes_number}, std::move(map.bytes));
+  const auto saved = exports::make_change_map(filter, std::move(map));
   if (!saved) return saved.error();
   return cbt::write_map(path, *saved);
 }
@@ -127,9 +127,10 @@ Run define_readcbtmap(CLI::App& options) {
     auto map = filter->read_map();
     if (!map) return map.error();
     const kernel::CbtInfo info = map->info;
-    const auto written = values->format == "saved"
-                             ? write_saved(values->file, std::move(*map))
-                             : write_raw(values->file, map->bytes);
+    const auto written =
+        values->format == "saved"
+            ? write_saved(values->file, *filter, std::move(*map))
+            : write_raw(values->file, map->bytes);
     if (!written) return written.error();
     output.say("", {{"device", values->device},
                     {"file", values->file},

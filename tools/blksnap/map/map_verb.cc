@@ -12,6 +12,7 @@
 
 #include "base/uuid.h"
 #include "cbt/map_file.h"
+#include "export/change_map.h"
 #include "io/file.h"
 #include "kernel/filter.h"
 #include "map/drawing.h"
@@ -42,10 +43,7 @@ Result<cbt::ChangeMap> read_device(const std::string& path) {
     return refuse(ENODATA, path +
                                ": no snapshot was taken in this generation "
                                "yet, so there is nothing to compare with");
-  return cbt::ChangeMap::make(
-      frozen->info.capacity, frozen->info.block_size,
-      {frozen->info.generation, frozen->info.changes_number},
-      std::move(frozen->bytes));
+  return exports::make_change_map(*filter, std::move(*frozen));
 }
 
 Result<cbt::ChangeMap> read_source(const std::string& source) {
