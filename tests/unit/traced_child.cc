@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <stdexcept>
 
 namespace blksnap {
@@ -17,6 +18,13 @@ namespace blksnap {
 #ifdef __x86_64__
 
 namespace {
+
+// The child has nothing to print: under the thread sanitizer _exit() writes
+// what stdio holds, which would be one of its calls.
+pid_t fork_flushed() {
+  std::fflush(nullptr);
+  return ::fork();
+}
 
 constexpr long kFileCalls[] = {
     SYS_openat, SYS_open,   SYS_close, SYS_read,      SYS_pread64, SYS_write,
@@ -91,7 +99,7 @@ Traced follow(pid_t child, std::size_t at, int code) {
 }
 
 Traced run(std::size_t at, int code, const std::function<int()>& body) {
-  const pid_t child = ::fork();
+  const pid_t child = fork_flushed();
   if (child < 0) throw std::runtime_error("fork");
   if (child == 0) {
     ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
@@ -109,7 +117,7 @@ Traced run(std::size_t at, int code, const std::function<int()>& body) {
 }  // namespace
 
 bool can_trace() {
-  const pid_t child = ::fork();
+  const pid_t child = fork_flushed();
   if (child == 0)
     ::_exit(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ? 0 : 1);
   int status = 0;
