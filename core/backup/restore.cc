@@ -21,7 +21,7 @@ namespace {
 Result<std::unique_ptr<copy::Target>> open_target(const RestoreRequest& request,
                                                   std::uint64_t size) {
   const std::string& path = request.target;
-  if (path.find("://") != path.npos) {
+  if (copy::is_uri(path)) {
     auto target = copy::NbdTarget::connect(copy::Endpoint::at_uri(path), {});
     if (!target) return target.error();
     if ((*target)->size() < size)

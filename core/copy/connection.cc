@@ -9,6 +9,10 @@
 
 namespace blksnap::copy {
 
+bool is_uri(std::string_view text) {
+  return text.find("://") != text.npos;
+}
+
 Error nbd_failure(std::string where) {
   const int code = nbd_get_errno();
   const char* said = nbd_get_error();

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -18,6 +19,9 @@ struct CloseConnection {
   void operator()(nbd_handle* handle) const { nbd_close(handle); }
 };
 using Connection = std::unique_ptr<nbd_handle, CloseConnection>;
+
+// Is it a URI, and not the path of a file or a device?
+bool is_uri(std::string_view text);
 
 // Where a server is to be found: at a URI, or at the other end of a connected
 // socket. `name` stands in messages.

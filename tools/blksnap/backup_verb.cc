@@ -7,6 +7,7 @@
 #include "backup/backup.h"
 #include "backup/local_server.h"
 #include "base/settings.h"
+#include "copy/connection.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -19,10 +20,6 @@ struct Values {
   bool full = false, incremental = false, compress = false, quiet = false;
   unsigned parallel = 4;
 };
-
-bool is_uri(const std::string& source) {
-  return source.find("://") != source.npos;
-}
 
 // The server that belongs to this program; else one of PATH.
 std::string server_program() {
@@ -40,7 +37,7 @@ Result<std::optional<backup::LocalServer>> take_snapshot(
   backup::LocalServer::Settings settings{
       server_program(), {}, values.diff, values.limit};
   for (const backup::SourceDisk& disk : disks) {
-    if (is_uri(disk.uri)) continue;
+    if (copy::is_uri(disk.uri)) continue;
     std::error_code error;
     if (std::filesystem::is_regular_file(disk.uri, error))
       return refuse(EINVAL, disk.uri +
@@ -63,7 +60,7 @@ Result<std::optional<backup::LocalServer>> take_snapshot(
   auto server = backup::LocalServer::start(settings);
   if (!server) return server.error();
   for (backup::SourceDisk& disk : disks) {
-    if (is_uri(disk.uri)) continue;
+    if (copy::is_uri(disk.uri)) continue;
     disk.origin = disk.uri;
     disk.uri = server->uri(disk.origin);
   }

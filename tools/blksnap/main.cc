@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,24 @@ int finish(int status) {
   if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
   return failed(fail(errno, "write to standard output"));
 }
+
+class Help : public CLI::Formatter {
+ public:
+  // A flag that may have a value as manuals write it: CLI11's own way tells
+  // the value that it has without one.
+  std::string make_option_name(const CLI::Option* option,
+                               bool positional) const override {
+    const std::string name =
+        CLI::Formatter::make_option_name(option, positional);
+    const std::size_t value = name.find('{');
+    if (value == name.npos) return name;
+    return name.substr(0, value) + "[=" + option->get_type_name() + "]";
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_expected_min() == 0) return "";  // a flag
+    return CLI::Formatter::make_option_opts(option);
+  }
+};
 
 // What the command line says, once it is parsed.
 struct Choice {
@@ -71,6 +90,7 @@ Result<void> check_command(const CLI::App& app, int argc, char** argv) {
 int run(int argc, char** argv) {
   CLI::App app("Change tracking, snapshots and backups of block devices.",
                "blksnap");
+  app.formatter(std::make_shared<Help>());  // those of its commands too
   app.set_version_flag("--version", "blksnap " BLKSNAP_VERSION);
   app.require_subcommand(1);
   app.footer("blksnap COMMAND --help tells more; see also blksnap(8).");

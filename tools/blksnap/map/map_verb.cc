@@ -201,6 +201,7 @@ Run define_map(CLI::App& options) {
       .add_flag("--files{10}", values->files,
                 "tell the files that the most changed bytes are of: 10, or as "
                 "many as --files=COUNT says")
+      ->type_name("COUNT")
       ->check(CLI::Range(1, 10000).description(""));
   add_file(options, "--svg", values->svg, "draw the map as SVG");
   add_file(options, "--png", values->png, "draw the map as PNG");
