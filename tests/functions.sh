@@ -55,6 +55,11 @@ wait_for() {
     fail "in vain: $*"
 }
 
+# listens SOCKET : somebody does, on ./SOCKET. (The file is there before that.)
+listens() {
+    grep -qE " 00010000 .*( |$PWD/)$1\$" /proc/net/unix
+}
+
 # serve_qemu ARG... : qemu-nbd on ./qemu.sock, default export.
 # shellcheck disable=SC2034  # for the tests
 qemu_uri='nbd+unix:///?socket=qemu.sock'
@@ -62,7 +67,7 @@ serve_qemu() {
     rm -f qemu.sock
     qemu-nbd -k "$PWD/qemu.sock" -e 0 -t "$@" &
     servers+=($!)
-    wait_for test -S qemu.sock
+    wait_for listens qemu.sock
 }
 # Stops the server that was started last.
 stop() {

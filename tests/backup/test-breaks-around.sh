@@ -31,7 +31,7 @@ nbdkit -f -U "$PWD/dying.sock" eval get_size='echo 8M' \
     pread='[ $4 -lt 4194304 ] || kill -9 $PPID
            dd if=/dev/urandom count=$3 iflag=count_bytes 2>/dev/null' &
 servers+=($!)
-wait_for test -S dying.sock
+wait_for listens dying.sock
 broken 'nbd+unix:///?socket=dying.sock' --name disk \
     'nbd+unix:///?socket=dying.sock'
 

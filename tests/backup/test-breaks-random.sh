@@ -18,7 +18,7 @@ relay() {
     rm -f relay.sock
     socat UNIX-LISTEN:relay.sock,fork UNIX-CONNECT:socket 2>/dev/null &
     relay=$!
-    wait_for test -S relay.sock
+    wait_for listens relay.sock
 }
 relay_uri='nbd+unix:///disk?socket=relay.sock'
 

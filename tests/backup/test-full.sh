@@ -33,7 +33,7 @@ healthy
 requires nbdkit
 nbdkit --no-sr -f -U "$PWD/nbdkit.sock" file disk.raw &
 servers+=($!)
-wait_for test -S nbdkit.sock
+wait_for listens nbdkit.sock
 blksnap 1 backup 'nbd+unix:///?socket=nbdkit.sock' --to repo
 says err 'give one with --name'
 blksnap 0 backup 'nbd+unix:///?socket=nbdkit.sock' --name other --to repo

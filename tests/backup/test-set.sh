@@ -43,7 +43,7 @@ requires nbdkit
 nbdkit --filter=error -f -U "$PWD/broken.sock" pattern 8M error-pread=EIO \
     error-pread-rate=100% &
 servers+=($!)
-wait_for test -S broken.sock
+wait_for listens broken.sock
 before=$(points)
 blksnap 1 backup "$uri" 'nbd+unix:///?socket=broken.sock' --name disk \
     --name broken --to repo

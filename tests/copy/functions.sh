@@ -13,7 +13,7 @@ nbdkit_uri='nbd+unix:///?socket=nbdkit.sock'
 serve_nbdkit() {
     nbdkit -f -U "$PWD/nbdkit.sock" "$@" &
     servers+=($!)
-    wait_for test -S nbdkit.sock
+    wait_for listens nbdkit.sock
 }
 
 # pull STATUS ARG... : runs `blksnap pull ARG...`, which must end with STATUS;

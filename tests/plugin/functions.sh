@@ -22,9 +22,9 @@ uri() { echo "nbd+unix:///${1:-}?socket=${2:-nbdkit.sock}"; }
 nbdkit=(nbdkit) # how it is started
 serve() {
     rm -f nbdkit.sock
-    "${nbdkit[@]}" -f -U nbdkit.sock "$@" &
+    "${nbdkit[@]}" -f -U "$PWD/nbdkit.sock" "$@" &
     servers+=($!)
-    wait_for test -S nbdkit.sock
+    wait_for listens nbdkit.sock
 }
 stop() {
     kill "${servers[-1]}"
