@@ -118,9 +118,8 @@ class ImageWriter {
   Result<void> copy_to(ImageServer& server, copy::Source source,
                        const copy::CopyPlan& plan, copy::PullObserver& observer,
                        const DigestTable& table, DiskRecord& record) {
-    auto connected = copy::NbdTarget::connect(
-        server.take_endpoint(),
-        {.blank = !parent_, .any_alignment = set_.compress});
+    auto connected =
+        copy::NbdTarget::connect(server.take_endpoint(), {.blank = !parent_});
     if (!connected) return connected.error();
     copy::NbdTarget& target = **connected;
     BlockDigester digester(
@@ -199,8 +198,9 @@ Result<DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set) {
                     .since = disk.since,
                     .checkpoint = disk.checkpoint,
                     .content = {}};
-  const auto plan = disk.source.plan();
+  auto plan = disk.source.plan();
   if (!plan) return plan.error();
+  if (set.compress) plan = plan->in_units_of(kCompressed);
   ImageWriter writer(set, disk);
   DiskObserver observer(set, disk.name);
   auto written = writer.write(std::move(disk.source), *plan, observer, record);

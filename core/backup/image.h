@@ -17,6 +17,12 @@ namespace blksnap::backup {
 // In QEMU's lists of options a comma is written twice.
 std::string in_option(const std::string& text);
 
+// What is compressed has to be written in whole, and once: bytes.
+constexpr std::uint64_t kCompressed = 64 * 1024;
+
+// Can QEMU's programs be run at all? For who would take it for damage if not.
+Result<void> check_programs();
+
 // Makes an image of `size` bytes. `backing` is relative to the image's folder;
 // empty: none.
 Result<void> create_image(const std::string& path, std::uint64_t size,

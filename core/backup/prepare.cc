@@ -4,15 +4,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "backup/image.h"
 #include "base/uuid.h"
 
 namespace blksnap::backup {
 namespace {
 
 constexpr std::uint64_t kSector = 512;
-// What the compressing driver of QEMU writes in.
-constexpr std::uint64_t kCluster = 64 * 1024;
-
 // GENERATION.N: the name of one instant in all the world.
 bool is_canonical(const std::string& checkpoint) {
   const std::size_t dot = checkpoint.find('.');
@@ -88,13 +86,20 @@ Result<std::string> name_for(const SourceDisk& disk,
 }
 
 Result<void> check_size(const copy::Source& source, bool compress) {
-  const std::uint64_t unit = compress ? kCluster : kSector;
-  if (source.size() % unit == 0) return {};
-  return refuse(
-      EINVAL,
-      source.uri() + ": its size, " + std::to_string(source.size()) +
-          " bytes, is not a multiple of " + std::to_string(unit) +
-          (compress ? ", which --compress needs" : ", as that of a disk is"));
+  const std::uint64_t unit = compress ? kCompressed : kSector;
+  if (source.size() % unit != 0)
+    return refuse(
+        EINVAL,
+        source.uri() + ": its size, " + std::to_string(source.size()) +
+            " bytes, is not a multiple of " + std::to_string(unit) +
+            (compress ? ", which --compress needs" : ", as that of a disk is"));
+  if (compress && source.request_size() % unit != 0)
+    return refuse(EINVAL, source.uri() +
+                              ": the server does not take requests "
+                              "of " +
+                              std::to_string(unit) +
+                              " bytes, which --compress needs");
+  return {};
 }
 
 }  // namespace

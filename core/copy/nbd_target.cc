@@ -29,10 +29,6 @@ Result<std::unique_ptr<NbdTarget>> NbdTarget::connect(Endpoint endpoint,
     return nbd_failure(endpoint.name);
   if (auto connected = copy::connect(h, endpoint); !connected)
     return connected.error();
-  if (options.any_alignment &&
-      nbd_set_strict_mode(
-          h, nbd_get_strict_mode(h) & ~unsigned{LIBNBD_STRICT_ALIGN}) == -1)
-    return nbd_failure(target->name_);
 
   const std::int64_t size = nbd_get_size(h);
   const std::int64_t largest = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);

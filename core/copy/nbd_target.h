@@ -18,8 +18,6 @@ class NbdTarget : public Target {
   struct Options {
     // Everything reads as zeroes so far: what is to be zero needs no request.
     bool blank = false;
-    // The server copes with requests that are not aligned to its blocks.
-    bool any_alignment = false;
   };
   static Result<std::unique_ptr<NbdTarget>> connect(Endpoint endpoint,
                                                     Options options);

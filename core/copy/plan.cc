@@ -117,6 +117,28 @@ CopyPlan CopyPlan::after(std::uint64_t position) const {
   return rest;
 }
 
+CopyPlan CopyPlan::in_units_of(std::uint64_t unit) const {
+  CopyPlan coarse = *this;
+  coarse.builder_ = ExtentBuilder(builder_.range(), kMaxExtents);
+  const std::uint64_t mask = unit - 1;
+  std::uint64_t end = 0;
+  // Of what lies between the last boundary and `end`.
+  std::uint32_t pending = 0;
+  for (const Extent& extent : extents()) {
+    const std::uint64_t start = end;
+    end += extent.length;
+    if ((start & mask) != 0) {
+      if (extent.flags != pending) pending = kRead;
+      if (end < (start | mask) + 1) continue;
+      coarse.builder_.add((start | mask) + 1, pending);
+    }
+    coarse.builder_.add(end & ~mask, extent.flags);
+    pending = extent.flags;
+  }
+  coarse.builder_.add(end, pending);
+  return coarse;
+}
+
 std::uint64_t CopyPlan::work() const {
   std::uint64_t bytes = 0;
   for (const Extent& extent : extents())

@@ -49,6 +49,11 @@ class CopyPlan {
   // The same of a complete plan, but nothing is to be done before `position`.
   CopyPlan after(std::uint64_t position) const;
 
+  // The same of a complete plan, with one thing to do for each `unit` bytes (a
+  // power of two): read if any of them is to be read, or some are to be zeroed
+  // and others left.
+  CopyPlan in_units_of(std::uint64_t unit) const;
+
   // Bytes that are planned to be read or zeroed.
   std::uint64_t work() const;
 

@@ -22,6 +22,34 @@ blksnap 0 backup -q --compress "$uri" --to repo
 [ "$(manifest .kind)" = incremental ] || fail "kind"
 holds "$(point)" disk.raw
 healthy
+
+# Small pieces: what is compressed is written in whole, and once. Some of it
+# cannot be compressed.
+truncate -s 8M pieces.raw
+for kib in 0 16 40 64 100 4000 4060; do
+    head -c 4096 /dev/urandom | dd of=pieces.raw bs=1K seek=$kib conv=notrunc status=none
+done
+"$BLKSNAP_NBD" -U pieces.sock -P pieces.pid file=pieces.raw name=pieces 2>>server.log &
+servers+=($!)
+wait_for test -e pieces.pid
+blksnap 0 backup --compress 'nbd+unix:///pieces?socket=pieces.sock' --to pieces
+qemu-img compare -q -U -f qcow2 -F raw pieces/2*/pieces.qcow2 pieces.raw
+blksnap 0 verify pieces
+qemu-img create -q -f qcow2 pieces.qcow2 8M
+qemu-img bitmap --add -g 4096 pieces.qcow2 b1
+serve_qemu -r -f qcow2 pieces.qcow2
+blksnap 0 backup "$qemu_uri" --name q --checkpoint b1 --to pieces
+stop
+qemu-io -c 'write -P 3 4k 4k' -c 'write -P 4 20k 4k' -c 'write -P 5 1M 100k' \
+    -c 'write -z 2044k 8k' pieces.qcow2 >/dev/null
+qemu-img convert -O raw pieces.qcow2 written.raw
+serve_qemu -r -f qcow2 -B b1 pieces.qcow2
+blksnap 0 backup --compress --incremental "$qemu_uri" --name q --to pieces
+stop
+blksnap 0 restore pieces --disk q --to q.raw
+cmp q.raw written.raw
+blksnap 0 verify pieces
+
 truncate -s $(((8 << 20) + 512)) odd.raw
 "$BLKSNAP_NBD" -U odd.sock -P odd.pid file=odd.raw name=odd 2>>server.log &
 servers+=($!)

@@ -87,6 +87,35 @@ TEST_CASE("answers that make no sense are errors") {
   }
 }
 
+TEST_CASE("a unit of which something is to be read is read in whole") {
+  const auto coarse = [](const Extents& allocation, const Extents& changes) {
+    CopyPlan plan(kSize, true, true);
+    REQUIRE(plan.add(kAll, {allocation, changes}).has_value());
+    const CopyPlan rounded = plan.in_units_of(64);
+    CHECK(rounded.complete());
+    return rounded.extents();
+  };
+  const Extents data{{kSize, 0}}, zero{{kSize, kHoleZero}};
+  // A piece in the middle of a unit, over a boundary, and at the odd end.
+  CHECK(
+      coarse(data, {{70, 0}, {10, kDirty}, {100, 0}, {20, kDirty}, {800, 0}}) ==
+      Extents{{64, kLeave}, {192, kRead}, {744, kLeave}});
+  CHECK(coarse(data, {{120, 0}, {16, kDirty}, {864, 0}}) ==
+        Extents{{64, kLeave}, {128, kRead}, {808, kLeave}});
+  CHECK(coarse(data, {{999, 0}, {1, kDirty}}) ==
+        Extents{{960, kLeave}, {40, kRead}});
+  // Zeroes stay zeroes where there is nothing else.
+  CHECK(coarse(zero, {{128, 0}, {128, kDirty}, {744, 0}}) ==
+        Extents{{128, kLeave}, {128, kZero}, {744, kLeave}});
+  CHECK(coarse(zero, {{100, 0}, {156, kDirty}, {744, 0}}) ==
+        Extents{{64, kLeave}, {64, kRead}, {128, kZero}, {744, kLeave}});
+  CHECK(coarse({{100, 0}, {900, kHoleZero}}, {{kSize, kDirty}}) ==
+        Extents{{128, kRead}, {872, kZero}});
+  // As it was.
+  CHECK(coarse(data, {{64, kDirty}, {64, 0}, {872, kDirty}}) ==
+        Extents{{64, kRead}, {64, kLeave}, {872, kRead}});
+}
+
 TEST_CASE("the checkpoint is a word of the description") {
   CHECK(checkpoint_of("a b, checkpoint=3f0c.7 size=1") == "3f0c.7");
   CHECK(checkpoint_of("checkpoint=x") == "x");
