@@ -38,12 +38,12 @@ std::string describe(const PreparedDisk& disk) {
 
 // All of them before anything is written: that one of them cannot be had is
 // known early.
-Result<std::vector<PreparedDisk>> prepare_all(const BackupRequest& request,
-                                              const Repository& repository,
-                                              const Listing& listing,
-                                              BackupObserver& observer) {
+Result<std::vector<PreparedDisk>> prepare_all(
+    const BackupRequest& request, const std::vector<SourceDisk>& sources,
+    const Repository& repository, const Listing& listing,
+    BackupObserver& observer) {
   std::vector<PreparedDisk> disks;
-  for (const SourceDisk& source : request.disks) {
+  for (const SourceDisk& source : sources) {
     auto disk = prepare(source, request, repository, listing);
     if (!disk) return disk.error();
     for (const PreparedDisk& other : disks)
@@ -158,13 +158,15 @@ Result<BackupReport> run_backup(const BackupRequest& request,
   const auto repository = Repository::open_to_write(
       request.repository, "blksnap backup", Repository::kMakeIfEmpty);
   if (!repository) return repository.error();
-  if (auto finished = finish_removals(*repository, observer); !finished)
-    return finished.error();
+  finish_removals(*repository, observer);
   const auto listing = repository->list();
   if (!listing) return listing.error();
-  for (const Error& damage : listing->damaged)
-    observer.note("a damaged point is passed over: " + damage.message);
-  auto disks = prepare_all(request, *repository, *listing, observer);
+  for (const Damage& damage : listing->damaged)
+    observer.note("a damaged point is passed over: " + damage.error.message);
+  std::vector<SourceDisk> sources = request.disks;
+  if (request.serve)
+    if (auto served = request.serve(sources); !served) return served.error();
+  auto disks = prepare_all(request, sources, *repository, *listing, observer);
   if (!disks) return disks.error();
   const std::string words = resume_words(*disks);
   const auto resumed = point_to_resume(*repository, *listing, words);

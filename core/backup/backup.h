@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct BackupRequest {
   std::string repository;  // path
   std::string tool;        // program and version, for the manifest
   std::vector<SourceDisk> disks;
+  // May be empty. Called once, when the repository is locked and in order, and
+  // so as late as can be: makes URIs of what is none yet.
+  std::function<Result<void>(std::vector<SourceDisk>&)> serve;
   enum Kind {
     kAutomatic,  // incremental for each disk for which that is possible
     kFull,

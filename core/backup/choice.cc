@@ -2,26 +2,59 @@
 #include "backup/choice.h"
 
 #include <cerrno>
+#include <set>
 #include <utility>
+
+#include "backup/soundness.h"
 
 namespace blksnap::backup {
 
+namespace {
+
+// "a, b and c"
+std::string enumerate(const std::set<std::string>& names) {
+  std::string text;
+  std::size_t left = names.size();
+  for (const std::string& name : names) {
+    text += name;
+    --left;
+    if (left != 0) text += left == 1 ? " and " : ", ";
+  }
+  return text;
+}
+
+}  // namespace
+
 Result<Choice> choose(const Listing& listing, const std::string& path,
                       const std::string& point, const std::string& disk) {
+  std::vector<const Point*> points;  // that may be meant, newest first
+  std::set<std::string> disks;       // of them
   for (auto at = listing.points.rbegin(); at != listing.points.rend(); ++at) {
     if (!point.empty() && at->name.text() != point) continue;
-    const auto& disks = at->manifest.disks;
-    const DiskRecord* record = at->manifest.find(disk);
-    if (disk.empty()) {
-      if (disks.size() > 1)
-        return refuse(EINVAL, "point " + at->name.text() +
-                                  " has several disks: name one with --disk");
-      if (!disks.empty()) record = &disks.front();
-    }
-    if (record) return Choice{&*at, record};
+    points.push_back(&*at);
+    for (const DiskRecord& record : at->manifest.disks)
+      disks.insert(record.name);
   }
+  for (const Damage& damage : listing.damaged)
+    if (damage.point.text() == point)
+      return context(path + ": point " + point + " is damaged", damage.error);
+  if (points.empty())
+    return refuse(ENOENT,
+                  point.empty()
+                      ? path + ": there is no point yet"
+                      : path + ": there is no point '" + point +
+                            "'; blksnap list prints those that there are");
+  const std::string what = point.empty() ? path : path + ": point " + point;
+  if (disk.empty() && disks.size() > 1)
+    return refuse(EINVAL, what + " has several disks, " + enumerate(disks) +
+                              ": name one with --disk");
+  if (disks.empty()) return refuse(ENOENT, what + " has no disks");
+  const std::string& name = disk.empty() ? *disks.begin() : disk;
+  for (const Point* at : points)
+    if (const DiskRecord* record = at->manifest.find(name))
+      return Choice{at, record};
   return refuse(ENOENT,
-                path + ": there is no such point, or it has no such disk");
+                what + " has no disk '" + disk + "', but " + enumerate(disks));
 }
 
 Result<ChosenDisk> ChosenDisk::open(const std::string& path,
@@ -42,7 +75,18 @@ Result<ChosenDisk> ChosenDisk::open(const std::string& path,
   auto held = chosen.repository_.hold(chosen.chain_);
   if (!held) return held.error();
   chosen.held_ = std::move(*held);
+  if (auto sound = chosen.check(); !sound)
+    return context("point " + chosen.point().text() + ", disk " +
+                       chosen.disk().name + " is damaged",
+                   sound.error());
   return chosen;
+}
+
+Result<void> ChosenDisk::check() const {
+  auto good = check_images(repository_, listing_, chain_, disk_->name);
+  if (!good) return good;
+  const auto found = digests();
+  return found ? check_digests(*found, *disk_) : found.error();
 }
 
 Result<DigestChain> ChosenDisk::digests() const {

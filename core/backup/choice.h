@@ -16,8 +16,8 @@ struct Choice {
   const DiskRecord* disk = nullptr;
 };
 // `path` is the repository's, for messages. `point`: empty for the newest that
-// has the disk. `disk`: empty for the only one of that point; EINVAL where it
-// has several. ENOENT where there is none.
+// has the disk. `disk`: empty for the only one of that point, or of all points
+// if none is named; EINVAL where there are several. ENOENT where there is none.
 Result<Choice> choose(const Listing& listing, const std::string& path,
                       const std::string& point, const std::string& disk);
 
@@ -25,7 +25,8 @@ Result<Choice> choose(const Listing& listing, const std::string& path,
 // against being removed. Movable.
 class ChosenDisk {
  public:
-  // Of the repository at `path`, as choose() does.
+  // Of the repository at `path`, as choose() does. An error as well where it is
+  // not what its manifest says, as far as can be told without its content.
   static Result<ChosenDisk> open(const std::string& path,
                                  const std::string& point,
                                  const std::string& disk);
@@ -40,6 +41,7 @@ class ChosenDisk {
  private:
   ChosenDisk(Repository repository, Listing listing)
       : repository_(std::move(repository)), listing_(std::move(listing)) {}
+  Result<void> check() const;
 
   Repository repository_;
   Listing listing_;  // has what is pointed to below

@@ -35,6 +35,13 @@ std::string in_option(const std::string& text) {
   return doubled;
 }
 
+Result<void> check_programs() {
+  for (const char* program : {"qemu-img", "qemu-nbd"})
+    if (auto ran = run_program({program, "--version"}); !ran)
+      return ran.error();
+  return {};
+}
+
 Result<void> create_image(const std::string& path, std::uint64_t size,
                           const std::string& backing) {
   std::vector<std::string> words = {"create", "-q", "-f",
@@ -46,15 +53,21 @@ Result<void> create_image(const std::string& path, std::uint64_t size,
   return done ? Result<void>() : context("make " + path, done.error());
 }
 
-Result<ImageInfo> image_info(const std::string& path) {
-  const auto said =
-      qemu_img({"info", "-U", "--output=json", "-f", kFormat, path});
+Result<std::vector<ImageInfo>> image_chain_info(const std::string& path) {
+  const auto said = qemu_img(
+      {"info", "-U", "--output=json", "--backing-chain", "-f", kFormat, path});
   if (!said) return said.error();
   try {
-    const json object = json::parse(*said);
-    return ImageInfo{object.at("virtual-size").get<std::uint64_t>(),
-                     object.value("backing-filename", ""),
-                     object.value("backing-filename-format", "")};
+    std::vector<ImageInfo> chain;
+    for (const json& image : json::parse(*said)) {
+      const json data =
+          image.value("/format-specific/data"_json_pointer, json());
+      chain.push_back({image.at("virtual-size").get<std::uint64_t>(),
+                       image.value("backing-filename", ""),
+                       image.value("backing-filename-format", ""),
+                       data.is_object() ? data.value("data-file", "") : ""});
+    }
+    return chain;
   } catch (const json::exception& error) {
     return refuse(EPROTO, "qemu-img info " + path + ": " + error.what());
   }
@@ -69,11 +82,32 @@ Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
     for (const json& part : json::parse(*said))
       layers.push_back({{part.at("start").get<std::uint64_t>(),
                          part.at("length").get<std::uint64_t>()},
-                        part.at("depth").get<unsigned>()});
+                        part.at("depth").get<unsigned>(),
+                        part.at("data").get<bool>()});
     return layers;
   } catch (const json::exception& error) {
     return refuse(EPROTO, "qemu-img map " + path + ": " + error.what());
   }
+}
+
+std::uint64_t growth_by_commit(const std::vector<ImageLayer>& upper,
+                               const std::vector<ImageLayer>& lower) {
+  const auto takes_room = [](const ImageLayer& part) {
+    return part.depth == 0 && part.data;
+  };
+  std::uint64_t growth = 0;
+  auto below = lower.begin();
+  for (const ImageLayer& part : upper) {
+    if (!takes_room(part)) continue;
+    growth += part.range.length;
+    // Both are in order, so that what ends before this part is done with.
+    while (below != lower.end() && below->range.end() <= part.range.offset)
+      ++below;
+    for (auto at = below;
+         at != lower.end() && at->range.offset < part.range.end(); ++at)
+      if (takes_room(*at)) growth -= intersect(at->range, part.range).length;
+  }
+  return growth;
 }
 
 Result<void> check_image(const std::string& path) {
@@ -139,10 +173,10 @@ Result<void> ImageServer::finish() {
 }
 
 Error ImageServer::explain(Error error) {
-  // Whatever it did, it may have more to say than that it hung up.
-  const std::string said =
-      child_.ended(kDying) ? child_.complaint() : std::string();
-  if (!said.empty()) error.message += "; " + child_.name() + said;
+  if (!child_.ended(kDying)) return error;
+  // That its client has hung up is nothing to tell.
+  if (auto done = child_.succeed(); !done)
+    error.message += "; " + done.error().message;
   return error;
 }
 

@@ -33,15 +33,24 @@ struct ImageInfo {
   std::uint64_t size = 0;
   std::string backing;  // as it is written there; empty: none
   std::string backing_format;
+  std::string data_file;  // has the data instead of the image; empty: none
 };
-Result<ImageInfo> image_info(const std::string& path);
+// Of an image and all that it stands on, that one first.
+Result<std::vector<ImageInfo>> image_chain_info(const std::string& path);
 
 // Which image of a chain has a part: 0 is the one that was asked about.
 struct ImageLayer {
   ByteRange range;
   unsigned depth = 0;
+  bool data = false;  // takes room in the file; else known to be zero
 };
 Result<std::vector<ImageLayer>> image_layers(const std::string& path);
+
+// By how much commit_image() may let the image below grow: bytes of data that
+// the upper one has itself, and the lower one has no room for yet. As
+// image_layers() tells of each of them.
+std::uint64_t growth_by_commit(const std::vector<ImageLayer>& upper,
+                               const std::vector<ImageLayer>& lower);
 
 // qemu-img check: an error says what is wrong with it.
 Result<void> check_image(const std::string& path);

@@ -34,9 +34,9 @@ std::string LocalServer::uri(const std::string& device) const {
 }
 
 Error LocalServer::explain(Error error) {
-  if (child_.ended(kDying))
-    error.message += "; " + child_.name() + child_.complaint();
-  return error;
+  if (!child_.ended(kDying)) return error;
+  const auto done = child_.succeed();
+  return done ? error : Error{error.code, done.error().message};
 }
 
 }  // namespace blksnap::backup

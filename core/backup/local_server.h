@@ -26,7 +26,7 @@ class LocalServer {
   static Result<LocalServer> start(const Settings& settings);
 
   std::string uri(const std::string& device) const;
-  // Adds to an error what the server said, if it has ended.
+  // What the server said, if it has failed, else the error itself. Once.
   Error explain(Error error);
 
  private:

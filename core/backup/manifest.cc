@@ -106,7 +106,10 @@ Result<Manifest> parse_manifest(std::string_view text) {
   try {
     return to_manifest(Json::parse(text));
   } catch (const Json::exception& error) {
-    return refuse(EINVAL, error.what());
+    // Without the library's own "[json.exception.parse_error.101]".
+    const std::string_view said = error.what();
+    return refuse(EINVAL, "not a manifest: " +
+                              std::string(said.substr(said.find("] ") + 2)));
   }
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kShape = "00000000T000000Z";
 constexpr std::size_t kLongestDiskName = 64;
+constexpr unsigned kLargestNumber = 999'999;
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -36,7 +37,8 @@ std::optional<PointName> PointName::parse(std::string_view text) {
     rest.remove_prefix(1);
     const auto [end, error] =
         std::from_chars(rest.data(), rest.data() + rest.size(), number);
-    if (error != std::errc() || end != rest.data() + rest.size() || number < 2)
+    if (error != std::errc() || end != rest.data() + rest.size() ||
+        number < 2 || number > kLargestNumber)
       return {};
   }
   return PointName(std::string(instant), number);
@@ -45,9 +47,10 @@ std::optional<PointName> PointName::parse(std::string_view text) {
 PointName PointName::next(std::time_t now,
                           const std::optional<PointName>& latest) {
   PointName name(utc_text("%Y%m%dT%H%M%SZ", now), 1);
-  if (latest && name <= *latest)
+  if (!latest || *latest < name) return name;
+  if (latest->number_ < kLargestNumber)
     return PointName(latest->instant_, latest->number_ + 1);
-  return name;
+  return PointName(utc_text("%Y%m%dT%H%M%SZ", latest->instant() + 1), 1);
 }
 
 std::string PointName::text() const {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "backup/image.h"
+#include "backup/soundness.h"
 #include "base/uuid.h"
 
 namespace blksnap::backup {
@@ -40,36 +41,46 @@ Result<void> check_since(const Listing& listing, const Point& newest,
   return {};
 }
 
-// Is all there that an increment would stand on?
+// Is all there that an increment would stand on, and what its manifests say?
 Result<void> check_parent(const Repository& repository, const Listing& listing,
                           const Point& parent, const std::string& disk) {
   const auto chain = Repository::chain(listing, parent, disk);
   if (!chain) return chain.error();
-  for (const Point* point : *chain) {
-    const auto path =
-        repository.image(point->name, *point->manifest.find(disk));
-    std::error_code error;
-    if (!std::filesystem::exists(path, error))
-      return refuse(ENOENT, path.string() + " is not there");
-  }
-  const Blocks blocks(parent.manifest.find(disk)->size);
-  const auto tables = repository.tables(*chain, disk, blocks);
-  return tables ? Result<void>() : tables.error();
+  if (auto good = check_images(repository, listing, *chain, disk); !good)
+    return good;
+  const DiskRecord& record = *parent.manifest.find(disk);
+  const Blocks blocks(record.size);
+  auto tables = repository.tables(*chain, disk, blocks);
+  if (!tables) return tables.error();
+  return check_digests(DigestChain(blocks, std::move(*tables)), record);
+}
+
+// Another server may have another disk of this name, and a bitmap of it that is
+// called the same. `origin`: where it is read from now.
+std::string why_doubtful(const Wish& wish, const std::string& disk,
+                         const std::string& origin) {
+  const std::string& before = wish.parent->manifest.find(disk)->source;
+  if (is_canonical(wish.bitmap) || before == origin) return {};
+  return "the newest point was read from " + before + ", not from " + origin +
+         ": is checkpoint " + wish.bitmap +
+         " the same there? --since would say so";
 }
 
 // Why what the server grants is of no use; empty if it is.
 std::string why_not(const Wish& wish, const std::string& disk,
                     const copy::Source& source, const Repository& repository,
                     const Listing& listing) {
-  const std::uint64_t before = wish.parent->manifest.find(disk)->size;
-  if (before != source.size())
-    return "its size was " + std::to_string(before) + " bytes and is " +
+  const DiskRecord& before = *wish.parent->manifest.find(disk);
+  if (before.size != source.size())
+    return "its size was " + std::to_string(before.size) + " bytes and is " +
            std::to_string(source.size()) + " now";
   if (!source.changes())
     return "the server does not offer " + source.changes_name() +
            ": the generation has changed, or the checkpoint is unknown there";
   const auto good = check_parent(repository, listing, *wish.parent, disk);
-  return good ? "" : good.error().message;
+  return good ? ""
+              : "point " + wish.parent->name.text() +
+                    " is damaged: " + good.error().message;
 }
 
 Result<std::string> name_for(const SourceDisk& disk,
@@ -130,6 +141,8 @@ Result<PreparedDisk> prepare(const SourceDisk& disk,
                              const BackupRequest& request,
                              const Repository& repository,
                              const Listing& listing) {
+  const std::string origin =
+      disk.origin.empty() ? without_secrets(disk.uri) : disk.origin;
   std::string name = disk.name;
   if (name.empty()) {
     const auto looked = copy::Source::connect(disk.uri, "");
@@ -149,17 +162,17 @@ Result<PreparedDisk> prepare(const SourceDisk& disk,
 
   if (wish->parent)
     wish->why_full = why_not(*wish, name, *source, repository, listing);
+  if (wish->parent && wish->why_full.empty() && request.since.empty())
+    wish->why_full = why_doubtful(*wish, name, origin);
   const bool full = !wish->why_full.empty();
-  if (full && !wish->bitmap.empty()) {
-    // The bitmap must not have a say in what is read.
-    source = copy::Source::connect(disk.uri, "");
-    if (!source) return source.error();
-  }
+  // Not another connection: there are servers with room for one, or that end
+  // with it.
+  if (full) source->ignore_changes();
   std::string checkpoint =
       source->checkpoint().empty() ? request.checkpoint : source->checkpoint();
   return PreparedDisk{
       name,
-      disk.origin.empty() ? without_secrets(disk.uri) : disk.origin,
+      origin,
       full ? std::optional<PointName>() : wish->parent->name,
       full ? wish->why_full : "what changed since " + wish->parent->name.text(),
       full ? std::string() : wish->bitmap,

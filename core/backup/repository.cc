@@ -164,13 +164,19 @@ Result<Listing> Repository::list() const {
     const auto name = PointName::parse(text);
     if (!name) continue;
     listing.latest = std::max(listing.latest, name);
-    std::error_code error;
-    const bool removed = fs::exists(folder(*name) / kRemovedFile, error);
-    auto point = read(*name, removed ? kRemovedFile : kManifestFile);
-    if (!point)
-      listing.damaged.push_back(point.error());
-    else
-      (removed ? listing.removed : listing.points).push_back(std::move(*point));
+    // Again where the file got its other name, or went, meanwhile.
+    for (bool last : {false, true}) {
+      std::error_code error;
+      const bool removed = fs::exists(folder(*name) / kRemovedFile, error);
+      auto point = read(*name, removed ? kRemovedFile : kManifestFile);
+      if (point) {
+        (removed ? listing.removed : listing.points)
+            .push_back(std::move(*point));
+        break;
+      }
+      if (!fs::exists(folder(*name), error) && !error) break;
+      if (last) listing.damaged.push_back({*name, point.error()});
+    }
   }
   std::sort(listing.points.begin(), listing.points.end(),
             [](const Point& a, const Point& b) { return a.name < b.name; });
@@ -196,6 +202,19 @@ Result<std::vector<const Point*>> Repository::chain(const Listing& listing,
                                 ", which is not there");
     at = parent;
   }
+}
+
+std::uint64_t Repository::on_disk_bytes(const Point& point,
+                                        const DiskRecord& disk) const {
+  constexpr std::uint64_t kStatUnit = 512;
+  std::uint64_t bytes = 0;
+  for (const fs::path& path :
+       {image(point.name, disk), folder(point.name) / disk.digests}) {
+    struct stat st;
+    if (::stat(path.c_str(), &st) == 0)
+      bytes += static_cast<std::uint64_t>(st.st_blocks) * kStatUnit;
+  }
+  return bytes;
 }
 
 const Point* Listing::find(const PointName& name) const {

@@ -11,7 +11,7 @@
 //                             taken up again (resume.h)
 //
 // A folder that has manifest.removed.json instead is of a point that is being
-// removed, and of which others still need the images: prune.h.
+// removed, and of which others still need the images: removal.h.
 //
 // Resilience. A point is written under the name NAME.partial; everything in it
 // is on stable storage, the manifest last, before the folder gets its name, and
@@ -39,12 +39,20 @@ namespace blksnap::backup {
 struct Point {
   PointName name;
   Manifest manifest;
+
+  bool operator==(const Point&) const = default;
+};
+
+// A point whose manifest cannot be read.
+struct Damage {
+  PointName point;
+  Error error;
 };
 
 struct Listing {
-  std::vector<Point> points;        // oldest first
-  std::vector<Point> removed;       // of which something is left, unordered
-  std::vector<Error> damaged;       // points whose manifest cannot be read
+  std::vector<Point> points;   // oldest first
+  std::vector<Point> removed;  // of which something is left, unordered
+  std::vector<Damage> damaged;
   std::optional<PointName> latest;  // of all names, damaged or not
 
   // Among `points` and `removed`.
@@ -69,6 +77,9 @@ class Repository {
   std::filesystem::path folder(const PointName& point) const;
   std::filesystem::path image(const PointName& point,
                               const DiskRecord& disk) const;
+
+  // What the image of a disk and its digests take on the file system.
+  std::uint64_t on_disk_bytes(const Point& point, const DiskRecord& disk) const;
 
   // A point and all that it stands on for this disk, oldest first. ENOENT with
   // a sentence where one is missing.

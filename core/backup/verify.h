@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 
+#include "backup/inspection.h"
 #include "base/result.h"
 #include "copy/pull.h"
 
@@ -20,22 +20,21 @@ struct VerifyRequest {
   std::string source;
 };
 
-// Something that is bad.
-struct Finding {
-  std::string point;
-  std::string disk;  // empty: the point as such
-  std::string what;
-  std::optional<std::uint64_t> offset;  // on the disk, of the first bad block
-};
-
+// Called on the thread of verify(). proceed() is about what the images take on
+// disk.
 class VerifyObserver : public copy::PullObserver {
  public:
-  virtual void found(const Finding& finding) = 0;
+  // `disk` is empty where the point as such is bad.
+  virtual void found(const std::string& point, const std::string& disk,
+                     const Finding& finding) = 0;
+  // A sentence about what is not looked at.
+  virtual void note(const std::string& sentence) = 0;
 };
 
 struct VerifyReport {
-  std::uint64_t images = 0;  // that were looked at
-  std::uint64_t bytes = 0;   // that were compared with their digests
+  std::uint64_t images = 0;   // that were looked at
+  std::uint64_t skipped = 0;  // that were not: somebody removes points
+  std::uint64_t bytes = 0;    // that were compared with their digests
   std::uint64_t findings = 0;
 };
 

@@ -37,7 +37,7 @@ Result<UniqueFd> lock_to_write(const std::string& path,
     if (!is_dead(said))
       return refuse(EBUSY, path + " is held" +
                                (said.empty() ? "" : " by process " + said) +
-                               ": one backup at a time");
+                               ": one writer at a time");
     locked = ::flock(fd.get(), LOCK_EX);
   }
   if (locked == -1) return fail(errno, "lock " + path);

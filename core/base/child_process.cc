@@ -212,12 +212,19 @@ std::string ChildProcess::output() const {
 }
 
 std::string ChildProcess::complaint() const {
-  std::string text = read_all(errors_.get());
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (text.empty()) return {};
-  if (text.size() > kComplaint) text.erase(0, text.size() - kComplaint);
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return ": " + text;
+  const std::string all = read_all(errors_.get());
+  std::string_view left = all;
+  if (left.size() > kComplaint) left.remove_prefix(left.size() - kComplaint);
+  const std::string own_name = name_ + ": ";
+  std::string text;
+  while (!left.empty()) {
+    const std::size_t end = left.find('\n');
+    std::string_view line = left.substr(0, end);
+    left = end == left.npos ? std::string_view() : left.substr(end + 1);
+    if (line.starts_with(own_name)) line.remove_prefix(own_name.size());
+    if (!line.empty()) text.append(text.empty() ? ": " : "; ").append(line);
+  }
+  return text;
 }
 
 Result<std::string> run_program(const std::vector<std::string>& argv) {

@@ -46,7 +46,8 @@ class ChildProcess {
 
   const std::string& name() const { return name_; }
   std::string output() const;  // standard output so far
-  // Standard error so far, the last lines of it, as one.
+  // Standard error so far, the last lines of it, as one, after ": "; without
+  // the program's name at their beginnings. Empty if there is none.
   std::string complaint() const;
 
  private:

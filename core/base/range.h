@@ -23,4 +23,11 @@ struct ByteRange {
   }
 };
 
+// What both have; empty, at some offset, where they have nothing.
+inline ByteRange intersect(const ByteRange& a, const ByteRange& b) {
+  const std::uint64_t start = std::max(a.offset, b.offset);
+  const std::uint64_t end = std::min(a.end(), b.end());
+  return {start, end > start ? end - start : 0};
+}
+
 }  // namespace blksnap

@@ -48,6 +48,9 @@ class Source {
   // Name of the context that was asked for; empty unless incremental().
   const std::string& changes_name() const { return changes_name_; }
 
+  // What the bitmap says is of no use: as if it had not been granted.
+  void ignore_changes() { changes_ = false; }
+
   // Asks for the block status of the whole export and says what is to be done
   // with each byte of it. An incremental one needs changes().
   Result<CopyPlan> plan();

@@ -44,7 +44,7 @@ blksnap() {
     "$BLKSNAP" "$@" >out 2>err || status=$?
     [ "$status" -eq "$wanted" ] ||
         fail "blksnap $* ended with $status, not $wanted: $(cat err)"
-    if [ "$wanted" -ne 0 ] && [ "$1" != verify ] && [ "$1" != list ]; then
+    if [ "$wanted" -ne 0 ] && [[ $1 != @(verify|list|prune) ]]; then
         [ ! -s out ] || fail "failure, but printed $(cat out)"
     fi
     ! grep -v '^blksnap: ' err || fail "not a sentence of blksnap: $(cat err)"

@@ -80,6 +80,9 @@ TEST_CASE("a new point is later than all others, whatever the clock says") {
         "20261122T010203Z");
   CHECK(PointName::next(kNow, name("20261122T010203Z")).text() ==
         "20261122T010203Z-2");
+  CHECK(PointName::next(kNow, name("20991231T235959Z-999999")).text() ==
+        "21000101T000000Z");
+  CHECK_FALSE(PointName::parse("20261122T010203Z-1000000"));
   CHECK(PointName::next(kNow, name("20991122T010203Z-2")).text() ==
         "20991122T010203Z-3");
 }

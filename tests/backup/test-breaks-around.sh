@@ -46,7 +46,7 @@ path=$PATH
 PATH=$PWD/bin:$path
 with qemu-nbd 'echo "no server today" >&2; exit 1'
 blksnap 1 backup "$uri" --to repo
-says err 'qemu-nbd: no server today'
+says err 'qemu-nbd failed: no server today'
 with qemu-img 'echo "no images today" >&2; exit 1'
 blksnap 1 backup "$uri" --to repo
 says err 'qemu-img failed: no images today'
@@ -92,3 +92,35 @@ grep -q '\.partial$' seen || fail "it took away what may be written to: $(cat se
 [ -z "$(find repo -name '*.partial')" ] || fail "something was left"
 holds "$(point 3)" disk.raw
 healthy
+
+# As many open files as a long chain needs, though few are usual.
+stop
+rm -rf repo
+program=$BLKSNAP
+printf '#!/bin/bash\nulimit -Sn 24\nexec "%s" "$@"\n' "$program" >bin/with-few
+chmod +x bin/with-few
+BLKSNAP=$PWD/bin/with-few
+new_disk $((1 << 20))
+for n in $(seq 16); do
+    [ "$n" = 1 ] || next_instant >/dev/null
+    serve
+    blksnap 0 backup -q "$uri" --to repo
+    stop
+done
+holds "$(point)" disk.raw
+healthy
+BLKSNAP=$program
+
+# Who started it does not want it to end by a hang-up.
+rm -rf repo
+new_disk $((8 << 20))
+serve
+(
+    trap '' HUP
+    exec "$BLKSNAP" backup -q --rate 4M "$uri" --to repo
+) >out 2>err &
+pid=$!
+wait_for eval "find repo -path '*.partial/disk.sums' | grep -q ."
+kill -HUP $pid
+wait $pid || fail "it ended with $?: $(cat err)"
+holds "$(point)" disk.raw

@@ -78,7 +78,7 @@ says err 'where to listen?'
 blksnap 1 export repo -U a -p 1
 says err 'where to listen?'
 blksnap 1 export repo -U a --point 20200101T000000Z
-says err 'there is no such point'
+says err "there is no point '20200101T000000Z'"
 blksnap 1 export repo -U a --tls-verify-peer
 says err 'of no use without'
 mkdir empty

@@ -49,5 +49,34 @@ says err 'is not known'
 blksnap 1 backup --since b2 "$qemu_uri" --name disk --to repo
 says err "has another checkpoint; that is $(point 2)'s"
 [ "$(points)" -eq 3 ] || fail "a point came to be"
-blksnap 0 backup "$qemu_uri" --name disk --to repo
+blksnap 0 backup "$qemu_uri" --name disk --checkpoint b3 --to repo
 [ "$(manifest .kind)" = full ] || fail "kind"
+stop
+
+# A server with room for one client, and one that ends with it: also where the
+# bitmap is not what was hoped for.
+for words in '-t -e 1' ''; do
+    rm -f qemu.sock
+    # shellcheck disable=SC2086  # words
+    qemu-nbd -k "$PWD/qemu.sock" $words -r -f qcow2 source.qcow2 &
+    servers+=($!)
+    wait_for listens qemu.sock
+    blksnap 0 backup "$qemu_uri" --name disk --checkpoint b4 --to repo
+    says err 'full backup: the server does not offer qemu:dirty-bitmap:'
+    [ -z "$words" ] || stop
+done
+wait "${servers[-1]}"
+unset 'servers[-1]'
+
+# Another disk of the same name and size, with a bitmap of the same name.
+qemu-img create -q -f qcow2 other.qcow2 32M
+qemu-io -c 'write -P 9 0 1M' other.qcow2 >/dev/null
+for image in source other; do qemu-img bitmap --add $image.qcow2 b4; done
+qemu-nbd -k "$PWD/other.sock" -e 0 -t -r -f qcow2 -B b4 other.qcow2 &
+servers+=($!)
+wait_for listens other.sock
+blksnap 3 backup --incremental 'nbd+unix:///?socket=other.sock' --name disk --to repo
+says err "the newest point was read from $qemu_uri, not from nbd+unix:///?socket=other"
+blksnap 0 backup 'nbd+unix:///?socket=other.sock' --name disk --to repo
+qemu-img convert -O raw -U other.qcow2 other.raw
+holds "$(point)" other.raw

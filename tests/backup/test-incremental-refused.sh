@@ -42,9 +42,9 @@ why 'its size was 4194304 bytes and is 5242880 now'
 says err 'its size'
 
 rm "repo/$(point)/disk.sums"
-why "open $PWD/repo/$(point)/disk.sums: No such file or directory"
+why "point $(point) is damaged: open $PWD/repo/$(point)/disk.sums: No such file"
 rm "repo/$(point)/disk.qcow2"
-why "$PWD/repo/$(point)/disk.qcow2 is not there"
+why "point $(point) is damaged: qemu-img failed: Could not open '$PWD/repo"
 
 blksnap 0 backup --full "$uri" --to repo
 says err 'disk: full backup: a full backup was asked for'

@@ -3,7 +3,7 @@
 # Devices of this machine: one server of ours takes one snapshot of all of them,
 # and is gone when the backup is, however that ends.
 . "$(dirname "$0")/functions.sh"
-requires nbdkit
+requires nbdkit flock
 
 # A stand-in beside a copy of blksnap, which runs the one that is beside it.
 mkdir bin
@@ -56,7 +56,21 @@ before=$(points)
 # It cannot take the snapshot.
 stand_in 'echo "device=/dev/vdx: no filter" >&2; exit 1'
 backup_vdx 1
-says err 'blksnap-nbd: device=/dev/vdx: no filter'
+printf '%s\n' 'blksnap: blksnap-nbd failed: device=/dev/vdx: no filter' |
+    diff - err
+
+# No snapshot for a repository that cannot be written to.
+mkdir others
+touch others/file
+blksnap 1 backup /dev/vdx --diff /var/tmp --limit 1G --to others
+says err 'not a repository, and not empty'
+stand_in 'exit 1'
+# shellcheck disable=SC2016
+flock repo/lock sh -c 'echo "$$ somebody" >repo/lock
+    "$0" backup /dev/vdx --diff d --limit 1 --to repo 2>err' \
+    "$BLKSNAP" && fail "two at a time"
+says err 'one writer at a time'
+[ ! -e words ] || fail "a snapshot was taken"
 
 # blksnap is killed, or ended, in the middle: so is the server.
 stand_in exec nbdkit -f --filter=delay pattern 64M rdelay=1

@@ -111,12 +111,42 @@ for reader in 1 2; do
     flock --shared "repo/$(point $reader)" sh -c 'touch reading; read -r _ <gate' &
     wait_for test -e reading
     prune 1 --point "$(point 1)"
+    says err 'not all was removed: '
     says err 'is being read'
+    [ "$(grep -c '^kept ' out)" -eq 3 ] || fail "$(cat out)"
     [ "$(points)" -eq 3 ] || fail "it was removed while it was read"
     echo >gate
     wait $!
     rm reading
 done
+
+# What can go goes, and that is told.
+cp -r repo several
+gone=$(point 2)
+flock --shared "repo/$(point 3)" sh -c 'touch reading; read -r _ <gate' &
+wait_for test -e reading
+serve
+blksnap 0 backup --full "$uri" --to repo
+step_of=$(point)
+blksnap 0 backup --full "$uri" --to repo
+stop
+prune 1 --json --point "$step_of" --point "$gone"
+[ "$(jq -r '.removed[]' out)" = "$step_of" ] || fail "$(cat out)"
+[ "$(jq -c '[(.kept | length), (.busy | length)]' out)" = '[4,1]' ] || fail "$(cat out)"
+echo >gate
+wait $!
+rm -r reading repo
+mv several repo
+
+# A program that has an image open: nothing is begun.
+qemu-nbd -k "$PWD/reader.sock" -r -t -f qcow2 "repo/$(point 2)/disk.qcow2" &
+servers+=($!)
+wait_for listens reader.sock
+prune 1 --point "$(point 1)"
+says err 'lock'
+stop
+[ "$(points)" -eq 3 ] || fail "it has begun"
+all_hold
 
 # Bad arguments, and what would leave nothing.
 prune 1

@@ -53,8 +53,12 @@ says err 'Input/output error'
 [ -z "$(find repo -name '*.partial')" ] || fail "something was left"
 healthy
 
-# Where the newest point has one disk, that is the one to compare.
-blksnap 1 verify --source "$uri" repo
-says err 'has several disks: name one with --disk'
+# The disk is never chosen by chance.
 blksnap 0 backup "$uri" --to repo
-blksnap 0 verify --source "$uri" repo
+blksnap 1 verify --source "$uri" repo
+says err '--source: repo has several disks, disk and second: name one with --disk'
+blksnap 0 verify --source "$uri" --disk disk repo
+blksnap 1 restore repo --to no.raw
+says err 'repo has several disks, disk and second: name one with --disk'
+blksnap 0 restore repo --point "$(point)" --to one.raw
+cmp one.raw disk.raw

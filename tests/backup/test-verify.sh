@@ -28,7 +28,10 @@ bad() {
     for text in "$@"; do says out "bad: $text"; done
     [ "$(grep -c '^bad: ' out)" -eq $# ] || fail "$(cat out)"
     says out "bad=$#"
-    says err "repo: $# things are bad"
+    case $# in
+    1) says err "repo: 1 thing is bad" ;;
+    *) says err "repo: $# things are bad" ;;
+    esac
 }
 
 # A byte of data: where qemu-img says that the block of an offset lies.
@@ -48,7 +51,7 @@ bad "$first disk at offset $one: 1 blocks" "$second disk at offset $offset: 1 b"
 blksnap 1 verify --point "$second" repo
 says out "bad: $second disk at offset"
 blksnap 1 verify --json --quiet repo
-[ "$(head -1 out | jq .bad.offset)" -eq "$one" ] || fail "$(cat out)"
+[ "$(head -1 out | jq .finding.offset)" -eq "$one" ] || fail "$(cat out)"
 
 # A cluster that an increment should not have.
 allocate() {
@@ -64,7 +67,17 @@ bad "$first disk qemu-img failed" "$second disk"
 damaged rm -r "repo/$first"
 bad "$second disk point $second stands on $first, which is not there"
 damaged rm "repo/$first/manifest.json"
-bad "read $PWD/repo/$first/manifest.json" "$second disk point $second stands on"
+bad "$first read $PWD/repo/$first/manifest.json" \
+    "$second disk point $second stands on"
+blksnap 1 verify --point "$first" repo
+says out "bad: $first read $PWD/repo/$first/manifest.json"
+blksnap 1 list --json repo
+[ "$(jq -r '.damaged[] | .point' out)" = "$first" ] || fail "$(cat out)"
+blksnap 1 restore repo --point "$first" --to no.raw
+says err "repo: point $first is damaged: read $PWD/repo/$first/manifest.json"
+damaged eval 'echo garbage >"repo/$first/manifest.json"'
+blksnap 1 verify repo
+says out "bad: $first $PWD/repo/$first/manifest.json: not a manifest: parse error"
 damaged truncate -s 100 "repo/$second/disk.sums"
 bad "$second disk $PWD/repo/$second/disk.sums: it has 100 bytes, not"
 damaged dd if=/dev/urandom of="repo/$second/disk.sums" bs=32 count=1 seek=3 \
@@ -93,4 +106,53 @@ serve
 blksnap 1 verify --source "$uri" repo
 says out 'differ from nbd+unix:///disk?socket=socket'
 blksnap 1 verify --point 20200101T000000Z repo
-says err 'there is no such point or disk'
+says err "there is no point '20200101T000000Z'"
+blksnap 1 verify --disk vda repo
+says err "has no disk 'vda', but disk"
+
+# That QEMU cannot be run says nothing about the backups.
+mkdir empty
+status=0
+PATH=$PWD/empty "$BLKSNAP" verify repo >out 2>err || status=$?
+[ $status = 1 ] || fail "it ended with $status"
+says err 'qemu-img: there is no such program'
+[ ! -s out ] || fail "$(cat out)"
+
+# Somebody else removes points: what cannot be looked at now is not bad.
+blksnap 0 backup "$uri" --to repo
+exec 9<"repo/$second"
+flock -x 9
+blksnap 0 verify repo
+says err "not looked at: $PWD/repo/$second is being removed"
+[ "$(sed -n 's/^skipped=//p' out) $(sed -n 's/^images=//p' out)" = '2 1' ] ||
+    fail "$(cat out)"
+exec 9<&-
+# And while they do: whatever it sees, nothing is bad.
+for _ in $(seq 12); do
+    rm -rf repo
+    cp -r good repo
+    blksnap 0 backup "$uri" --to repo
+    "$BLKSNAP" prune -q repo --keep-last 1 >/dev/null 2>&1 &
+    blksnap 0 verify repo
+    wait $!
+done
+
+# How far it is never goes back.
+rm -rf repo
+head -c 64M /dev/urandom >big.raw
+for _ in 1 2 3; do
+    "$BLKSNAP_NBD" -U big.sock -P big.pid file=big.raw name=big 2>/dev/null &
+    servers+=($!)
+    wait_for test -e big.pid
+    blksnap 0 backup 'nbd+unix:///big?socket=big.sock' --to repo
+    stop
+    rm -f big.pid
+done
+script -qec "'$BLKSNAP' verify repo" typed >/dev/null
+grep -o ' [0-9]*% of' typed | tr -d '% of' >percents || :
+sort -n percents | diff - percents || fail "$(cat typed)"
+blksnap 0 verify --json repo
+jq -s '[.[].progress.done_bytes // empty] | . == sort' out | grep -qx true ||
+    fail "$(cat out)"
+jq -es '[.[].progress.total_bytes // empty] | unique | length <= 1' out >/dev/null ||
+    fail "$(cat out)"

@@ -30,41 +30,28 @@ std::string server_program() {
   return "blksnap-nbd";
 }
 
-// Takes one snapshot of those sources that are devices of this machine, and
-// makes URIs of them.
-Result<std::optional<backup::LocalServer>> take_snapshot(
-    const Values& values, std::vector<backup::SourceDisk>& disks) {
-  backup::LocalServer::Settings settings{
-      server_program(), {}, values.diff, values.limit};
-  for (const backup::SourceDisk& disk : disks) {
-    if (copy::is_uri(disk.uri)) continue;
+// Those sources that are devices of this machine.
+Result<std::vector<std::string>> devices_of(const Values& values) {
+  std::vector<std::string> devices;
+  for (const std::string& source : values.sources) {
+    if (copy::is_uri(source)) continue;
     std::error_code error;
-    if (std::filesystem::is_regular_file(disk.uri, error))
-      return refuse(EINVAL, disk.uri +
+    if (std::filesystem::is_regular_file(source, error))
+      return refuse(EINVAL, source +
                                 " is a plain file: want a block device, or the "
                                 "URI of a server, such as blksnap-nbd file=" +
-                                disk.uri);
-    settings.devices.push_back(disk.uri);
+                                source);
+    devices.push_back(source);
   }
-  if (settings.devices.empty()) {
-    if (!values.diff.empty() || !values.limit.empty())
-      return refuse(EINVAL,
-                    "--diff and --limit are for devices of this machine, and "
-                    "no SOURCE is one");
-    return std::optional<backup::LocalServer>();
-  }
-  if (values.diff.empty() || values.limit.empty())
-    return refuse(EINVAL, settings.devices[0] +
+  if (devices.empty() && !(values.diff.empty() && values.limit.empty()))
+    return refuse(EINVAL,
+                  "--diff and --limit are for devices of this machine, and "
+                  "no SOURCE is one");
+  if (!devices.empty() && (values.diff.empty() || values.limit.empty()))
+    return refuse(EINVAL, devices[0] +
                               ": a snapshot of a device needs --diff and "
                               "--limit");
-  auto server = backup::LocalServer::start(settings);
-  if (!server) return server.error();
-  for (backup::SourceDisk& disk : disks) {
-    if (copy::is_uri(disk.uri)) continue;
-    disk.origin = disk.uri;
-    disk.uri = server->uri(disk.origin);
-  }
-  return std::optional(std::move(*server));
+  return devices;
 }
 
 Result<backup::BackupRequest> request_of(const Values& values) {
@@ -77,6 +64,7 @@ Result<backup::BackupRequest> request_of(const Values& values) {
   backup::BackupRequest request{.repository = values.repository,
                                 .tool = "blksnap " BLKSNAP_VERSION,
                                 .disks = {},
+                                .serve = {},
                                 .since = values.since,
                                 .checkpoint = values.checkpoint,
                                 .compress = values.compress,
@@ -124,14 +112,30 @@ void say(const Output& output, const backup::BackupReport& report) {
 Result<ExitStatus> back_up(const Output& output, const Values& values) {
   auto request = request_of(values);
   if (!request) return request.error();
-  auto server = take_snapshot(values, request->disks);
-  if (!server) return server.error();
+  auto devices = devices_of(values);
+  if (!devices) return devices.error();
+  // One snapshot of all devices, for as long as it is copied from.
+  std::optional<backup::LocalServer> server;
+  if (!devices->empty())
+    request->serve =
+        [&](std::vector<backup::SourceDisk>& disks) -> Result<void> {
+      auto started = backup::LocalServer::start(
+          {server_program(), std::move(*devices), values.diff, values.limit});
+      if (!started) return started.error();
+      server.emplace(std::move(*started));
+      for (backup::SourceDisk& disk : disks) {
+        if (copy::is_uri(disk.uri)) continue;
+        disk.origin = disk.uri;
+        disk.uri = server->uri(disk.origin);
+      }
+      return {};
+    };
   Progress progress(output, values.quiet);
   auto report = backup::run_backup(*request, progress);
   progress.clear();
   if (!report) {
     const Error error =
-        *server ? (*server)->explain(report.error()) : report.error();
+        server ? server->explain(report.error()) : report.error();
     if (error.code != ESTALE) return error;
     complain(error);
     return kRefused;

@@ -62,10 +62,17 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
     text +=
         (request.dry_run ? "would remove " : "removed ") + point.text() + "\n";
   for (const auto& point : report->kept) text += "kept " + point.text() + "\n";
+  Json busy = Json::array();
+  for (const Error& why : report->busy) busy.push_back(why.message);
   output.say(text, {{"removed", names(report->removed)},
                     {"kept", names(report->kept)},
+                    {"busy", std::move(busy)},
                     {"dry_run", request.dry_run}});
-  return kSuccess;
+  if (report->busy.empty()) return kSuccess;
+  std::string kept;
+  for (const Error& why : report->busy)
+    kept += (kept.empty() ? "" : "; ") + why.message;
+  return refuse(EBUSY, "not all was removed: " + kept);
 }
 
 Run define_prune(CLI::App& options) {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -15,20 +13,6 @@ namespace {
 using backup::DiskRecord;
 using backup::Point;
 using backup::Repository;
-
-std::uint64_t allocated(const std::filesystem::path& path) {
-  struct stat st;
-  constexpr std::uint64_t kStatUnit = 512;
-  return ::stat(path.c_str(), &st) == 0
-             ? static_cast<std::uint64_t>(st.st_blocks) * kStatUnit
-             : 0;
-}
-
-std::uint64_t on_disk(const Repository& repository, const Point& point,
-                      const DiskRecord& disk) {
-  return allocated(repository.image(point.name, disk)) +
-         allocated(repository.folder(point.name) / disk.digests);
-}
 
 // Columns as wide as what is in them.
 std::string table(const std::vector<std::vector<std::string>>& rows) {
@@ -56,7 +40,7 @@ Json to_object(const Repository& repository, const Point& point) {
          {"why", disk.why},
          {"parent", disk.parent ? Json(disk.parent->text()) : Json()},
          {"size", disk.size},
-         {"on_disk_bytes", on_disk(repository, point, disk)},
+         {"on_disk_bytes", repository.on_disk_bytes(point, disk)},
          {"image", repository.image(point.name, disk).string()},
          {"source", disk.source},
          {"checkpoint", disk.checkpoint},
@@ -82,15 +66,21 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
       rows.push_back({point.name.text(), disk.name,
                       disk.incremental() ? "incremental" : "full",
                       size_text(disk.size),
-                      size_text(on_disk(*repository, point, disk)),
+                      size_text(repository->on_disk_bytes(point, disk)),
                       disk.checkpoint.empty() ? "-" : disk.checkpoint});
   }
-  output.say(table(rows), {{"points", std::move(points)}});
-  if (listing->damaged.empty()) return kSuccess;
+  Json damaged = Json::array();
+  std::string said;
+  for (const backup::Damage& damage : listing->damaged) {
+    damaged.push_back(
+        {{"point", damage.point.text()}, {"what", damage.error.message}});
+    said += (said.empty() ? "" : "; ") + damage.error.message;
+  }
+  output.say(table(rows),
+             {{"points", std::move(points)}, {"damaged", std::move(damaged)}});
+  if (said.empty()) return kSuccess;
   // (One line on standard error, as of every failure.)
-  std::string said = "damaged:";
-  for (const Error& damage : listing->damaged) said += " " + damage.message;
-  return refuse(EIO, said);
+  return refuse(EIO, "damaged: " + said);
 }
 
 Run define_list(CLI::App& options) {

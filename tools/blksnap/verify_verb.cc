@@ -20,19 +20,19 @@ class Printer : public backup::VerifyObserver {
   Printer(const Output& output, Progress& progress)
       : output_(output), progress_(progress) {}
 
-  void found(const backup::Finding& finding) override {
+  void found(const std::string& point, const std::string& disk,
+             const backup::Finding& finding) override {
     progress_.clear();
-    std::string text = "bad: ";
-    if (!finding.point.empty()) text += finding.point + " ";
-    if (!finding.disk.empty()) text += finding.disk + " ";
+    std::string text = "bad: " + point + " ";
+    if (!disk.empty()) text += disk + " ";
     if (finding.offset)
       text += "at offset " + std::to_string(*finding.offset) + ": ";
-    Json object = {{"point", finding.point},
-                   {"disk", finding.disk},
-                   {"what", finding.what}};
+    Json object = {{"point", point}, {"disk", disk}, {"what", finding.what}};
     if (finding.offset) object["offset"] = *finding.offset;
-    output_.say(text + finding.what + "\n", {{"bad", std::move(object)}});
+    output_.say(text + finding.what + "\n", {{"finding", std::move(object)}});
   }
+
+  void note(const std::string& sentence) override { progress_.note(sentence); }
 
   bool proceed(std::uint64_t done, std::uint64_t total) override {
     return progress_.proceed({}, done, total);
@@ -66,12 +66,15 @@ Run define_verify(CLI::App& options) {
     progress.clear();
     if (!report) return report.error();
     output.say_fields({{"images", report->images},
+                       {"skipped", report->skipped},
                        {"compared_bytes", report->bytes},
                        {"bad", report->findings}});
     if (report->findings == 0) return kSuccess;
-    return refuse(EIO, values->request.repository + ": " +
-                           std::to_string(report->findings) +
-                           " things are bad");
+    return refuse(
+        EIO, values->request.repository + ": " +
+                 (report->findings == 1
+                      ? "1 thing is bad"
+                      : std::to_string(report->findings) + " things are bad"));
   };
 }
 

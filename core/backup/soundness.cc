@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backup/soundness.h"
+
+#include <cerrno>
+
+#include "backup/image.h"
+
+namespace blksnap::backup {
+namespace {
+
+std::string backing_of(const DiskRecord& disk) {
+  return disk.parent ? "../" + disk.parent->text() + "/" + disk.image : "";
+}
+
+// The same where prune() got as far as to take an image away, and no further.
+std::string backing_instead_of(const Listing& listing, const DiskRecord& disk) {
+  for (const Point& point : listing.removed)
+    if (disk.parent == point.name)
+      if (const DiskRecord* record = point.manifest.find(disk.name))
+        return backing_of(*record);
+  return backing_of(disk);
+}
+
+Result<void> check(const Listing& listing, const DiskRecord& disk,
+                   const ImageInfo& info) {
+  if (info.size != disk.size)
+    return refuse(EINVAL, "the image has " + std::to_string(info.size) +
+                              " bytes, the manifest " +
+                              std::to_string(disk.size));
+  if (!info.data_file.empty())
+    return refuse(EINVAL, "the image has its data in another file, '" +
+                              info.data_file + "'");
+  if ((info.backing != backing_of(disk) &&
+       info.backing != backing_instead_of(listing, disk)) ||
+      (!info.backing.empty() && info.backing_format != "qcow2"))
+    return refuse(EINVAL, "the image stands on '" + info.backing +
+                              "', not on '" + backing_of(disk) +
+                              "' as the manifest says");
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_images(const Repository& repository, const Listing& listing,
+                          const std::vector<const Point*>& chain,
+                          const std::string& disk) {
+  const Point& top = *chain.back();
+  const auto images = image_chain_info(
+      repository.image(top.name, *top.manifest.find(disk)).string());
+  if (!images) return images.error();
+  // A removal that broke may have left one image less than there are points.
+  auto point = chain.rbegin();
+  for (const ImageInfo& info : *images) {
+    const DiskRecord& record = *(*point)->manifest.find(disk);
+    if (auto good = check(listing, record, info); !good)
+      return *point == &top
+                 ? good.error()
+                 : context("point " + (*point)->name.text(), good.error());
+    if (info.backing != backing_of(record)) ++point;
+    if (++point == chain.rend()) break;  // it stands on nothing, as it should
+  }
+  return {};
+}
+
+Result<void> check_digests(const DigestChain& digests, const DiskRecord& disk) {
+  const auto content = digests.content();
+  if (!content) return content.error();
+  if (to_hexadecimal(*content) == disk.content) return {};
+  return refuse(EILSEQ,
+                disk.digests + " does not have the digests of the manifest");
+}
+
+}  // namespace blksnap::backup

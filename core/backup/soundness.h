@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What is looked at before something is read from a point, or made to stand on
+// it: the images may have come from elsewhere, and an image names the file that
+// it stands on itself.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backup/digest_table.h"
+#include "backup/repository.h"
+#include "base/result.h"
+
+namespace blksnap::backup {
+
+// Does each image of a chain (Repository::chain()) have the size of its
+// manifest, and stand on that of the point below, as a qcow2 image of this
+// repository and on nothing else? Reads headers alone. EINVAL with a sentence,
+// which names the point unless it is the chain's last.
+Result<void> check_images(const Repository& repository, const Listing& listing,
+                          const std::vector<const Point*>& chain,
+                          const std::string& disk);
+
+// Are the digests those of the disk's manifest? Reads all tables. EILSEQ.
+Result<void> check_digests(const DigestChain& digests, const DiskRecord& disk);
+
+}  // namespace blksnap::backup
