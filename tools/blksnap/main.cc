@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // blksnap: control the filter, inspect changes, pull backups.
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -29,6 +32,17 @@ int failed(const Error& error) {
 int finish(int status) {
   if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
   return failed(fail(errno, "write to standard output"));
+}
+
+// A chain of backups is as many open files as it has points, here and in the
+// programs that this one starts. 64 Ki are more than any chain should have.
+void allow_many_files() {
+  constexpr rlim_t kEnough = 64 * 1024;
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kEnough)
+    return;
+  limit.rlim_cur = std::min(limit.rlim_max, kEnough);
+  (void)setrlimit(RLIMIT_NOFILE, &limit);  // what there is has to do then
 }
 
 class Help : public CLI::Formatter {
@@ -126,6 +140,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    blksnap::tool::allow_many_files();
     return blksnap::tool::run(argc, argv);
   } catch (const std::exception& error) {  // out of memory, and bugs
     return blksnap::tool::failed({EINVAL, error.what()});
