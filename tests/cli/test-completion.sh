@@ -11,12 +11,14 @@ fi
 : "${COMPLETION:?the completion that is installed}"
 cmp completion "$COMPLETION" || fail "the one that was built is stale"
 
-# proposes WORD... : what it says of this line, whose last word is begun. The
-# shell is one of its own, as who sources this has no functions of ours.
+# proposes WORD... : what it says of this line, whose last word is begun, and
+# in which = and : are words as bash makes them. The shell is one of its own, as
+# who sources this has no functions of ours.
 proposes() {
     PATH=$scratch/bin:$PATH bash -c '
         source ./completion
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        COMP_LINE=$(sed "s/ \\([:=]\\)/\\1/g; s/\\([:=]\\) /\\1/g" <<<"$*")
         _blksnap blksnap "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
         printf "%s\n" "${COMPREPLY[@]}"' - blksnap "$@" 2>err | sed '/^$/d' |
         sort >got
@@ -48,7 +50,7 @@ done
 
 # Every command, and every option as its help has it.
 options_of() { # FILE
-    sed -n '/^Options:/,/^$/s/^  \(-[^ {]*\).*/\1/p' "$1" | tr , '\n'
+    sed -n '/^Options:/,/^$/s/^  \(-[^ {[]*\).*/\1/p' "$1" | tr , '\n'
 }
 walk() { # [COMMAND...]
     local word below
@@ -77,13 +79,10 @@ expect readcbtmap --format = r -- raw
 expect readcbtmap --format '' -- raw saved
 expect snapshot_info -f '' -- image error_code
 expect snapshot_create --limit '' --
-touch file1 file2
-expect readcbtmap -f file -- file1 file2
-expect pull --json nbd://x file -- file1 file2
 expect pull --since m -- monday
-expect pull --since monday nbd://x file1 '' --
+expect pull --since monday nbd : //x file1 '' --
 expect pull '' --
-expect pull --since = monday nbd://x file -- file1 file2
+expect pull --since = m -- monday
 
 # Names of checkpoints.
 expect checkpoint remove '' -- monday tuesday
@@ -91,3 +90,19 @@ expect checkpoint remove --device /dev/fake t -- tuesday
 expect checkpoint remove monday '' --
 expect checkpoint add new '' --
 expect checkpoint add new -c '' -- "$uuid.7"
+
+# Points and disks of a repository, and devices as sources.
+mkdir repo
+point=20261122T010203Z
+mkdir repo/$point
+printf '#!/bin/sh\n[ "$*" = "list repo" ] && printf "POINT DISK\n%s vdb\n%s vdc\n"\n' \
+    $point $point >bin/blksnap
+for verb in restore verify export; do
+    expect $verb repo --point '' -- $point
+    expect $verb repo --disk '' -- vdb vdc
+    expect $verb --point '' --
+done
+expect prune repo --point = 2 -- $point
+expect backup nbd : //x /dev/ -- /dev/vda /dev/vdb
+expect map /dev/ -- /dev/vda /dev/vdb
+expect restore repo --to /dev/vdb -- /dev/vdb

@@ -11,35 +11,67 @@ namespace {
 
 // The same for every program; what it needs to know of this one is asked from
 // _blksnap_of. Readable without the package bash-completion, which finds the
-// file and has not much else to do with it.
+// file and has not much else to do with it. Names of files are left to readline
+// (compopt), which knows about quotes, tildes and blanks in them.
 constexpr char kScript[] = R"bash(
-# _blksnap_values PROGRAM KIND : what an option or an operand may be.
+# _blksnap_words : what stands before the cursor into words, as the program will
+# see it: bash takes apart what has a ':' or a '=' in it.
+_blksnap_words() {
+    local line=$COMP_LINE before piece i
+    words=()
+    for ((i = 0; i <= COMP_CWORD; ++i)); do
+        piece=${COMP_WORDS[i]}
+        before=${line%%[![:blank:]]*}
+        line=${line#"$before$piece"}
+        if ((i > 1)) && [[ -z $before &&
+            (-z ${piece//[:=]/} || -z ${COMP_WORDS[i - 1]//[:=]/}) ]]; then
+            words[-1]+=$piece
+        else
+            words+=("$piece")
+        fi
+    done
+}
+
+# _blksnap_values PROGRAM KIND REPO : what an option or an operand may be.
 _blksnap_values() {
     case $2 in
-    device) lsblk -lnpo NAME 2>/dev/null ;;
-    name) "$1" checkpoint list 2>/dev/null | awk 'NR > 1 { print $1 }' | sort -u ;;
-    checkpoint) "$1" checkpoint list 2>/dev/null | awk 'NR > 1 { print $3 }' | sort -u ;;
-    snapshot) "$1" snapshot_collect 2>/dev/null ;;
+    device) lsblk -lnpo NAME ;;
+    name) "$1" checkpoint list | awk 'NR > 1 { print $1 }' | sort -u ;;
+    checkpoint) "$1" checkpoint list | awk 'NR > 1 { print $3 }' | sort -u ;;
+    snapshot) "$1" snapshot_collect ;;
+    point) "$1" list "$3" | awk 'NR > 1 { print $1 }' | sort -u ;;
+    disk) "$1" list "$3" | awk 'NR > 1 { print $2 }' | sort -u ;;
     =*) tr , '\n' <<<"${2#=}" ;;
-    esac
+    esac 2>/dev/null
 }
 
 _blksnap() {
-    local commands options values operands
-    local command='' kind='' cur=${COMP_WORDS[COMP_CWORD]} prev word i
-    prev=${COMP_WORDS[COMP_CWORD - 1]}
-    # --device=/dev/vdb is three words.
-    if [ "$cur" = = ]; then
-        cur=''
-    elif [ "$prev" = = ]; then
-        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    local commands options values operands words
+    local command='' kind='' repository='' head='' cur prev last word i
+    _blksnap_words
+    last=$((${#words[@]} - 1))
+    cur=${words[last]} prev=${words[last - 1]}
+    if [[ $cur = --*=* ]]; then
+        prev=${cur%%=*} cur=${cur#*=}
+        head=$prev=
     fi
     _blksnap_of ''
-    for ((i = 1; i < COMP_CWORD; ++i)); do
-        word=${COMP_WORDS[i]}
+    for ((i = 1; i < last; ++i)); do
+        word=${words[i]}
         [[ " $commands " = *" $word "* ]] || break
         command+=${command:+ }$word
         _blksnap_of "$command"
+    done
+    # The first operand that is not there yet; the last may be repeated.
+    operands+=' '
+    for (( ; i < last; ++i)); do
+        word=${words[i]}
+        if [[ " $values " = *" $word:"* ]]; then
+            ((++i))
+        elif [[ $word != -* ]]; then
+            : "${repository:=${word/#\~\//$HOME/}}"
+            [[ $operands = *+' ' ]] || operands=${operands#* }
+        fi
     done
     if [[ " $values " = *" $prev:"* ]]; then
         kind=${values#*" $prev:"}
@@ -47,47 +79,52 @@ _blksnap() {
     elif [ -n "$commands" ]; then
         kind="=${commands// /,}"
     else
-        # The first operand that is not there yet.
-        operands+=' '
-        for (( ; i < COMP_CWORD; ++i)); do
-            word=${COMP_WORDS[i]}
-            if [[ " $values " = *" $word:"* ]]; then
-                ((++i))
-                [ "${COMP_WORDS[i]}" != = ] || ((++i))
-            elif [[ $word != -* ]]; then
-                operands=${operands#* }
-            fi
-        done
         kind=${operands%% *}
+        kind=${kind%+}
     fi
     COMPREPLY=()
     if [[ $cur = -* && " $values " != *" $prev:"* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
-    elif [ "$kind" = file ]; then
-        compopt -o filenames 2>/dev/null
-        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-    elif [ -n "$kind" ]; then
-        mapfile -t COMPREPLY < <(
-            compgen -W "$(_blksnap_values "$1" "$kind")" -- "$cur")
+        return
     fi
+    case $kind in
+    directory) compopt -o dirnames ;;
+    file | device | source) compopt -o default ;;
+    esac 2>/dev/null
+    [[ $kind != source || $cur != /dev/* ]] || kind=device
+    while read -r word; do
+        [[ $word != "$cur"* ]] || COMPREPLY+=("$word")
+    done < <(_blksnap_values "$1" "$kind" "$repository")
+    # What is proposed stands for the last piece of what bash took apart.
+    word=${COMP_WORDS[COMP_CWORD]}
+    [ -n "${word//[:=]/}" ] || word=''
+    head=$head$cur
+    word=${head%"$word"}
+    COMPREPLY=("${COMPREPLY[@]/#/${head%"$cur"}}")
+    COMPREPLY=("${COMPREPLY[@]#"$word"}")
 }
 complete -F _blksnap blksnap
 )bash";
 
-// What a value is, by the name of its type; "none" where there is nothing to
-// propose.
+// What a value is, by the name of the option or operand, or of its type; "none"
+// where there is nothing to propose.
 std::string kind_of(const CLI::Option& option) {
   static const std::map<std::string, std::string, std::less<>> kKinds = {
       {"DEVICE", "device"},   {"FILE", "file"},
-      {"PATH", "file"},       {"UUID", "snapshot"},
+      {"PATH", "file"},       {"SOCKET", "file"},
+      {"TARGET", "source"},   {"SOURCE", "source"},
+      {"REPO", "directory"},  {"DIR", "directory"},
+      {"POINT", "point"},     {"--disk", "disk"},
       {"CHECKPOINT", "name"}, {"GENERATION.N", "checkpoint"},
+      {"UUID", "snapshot"},
   };
   const std::string type = option.get_type_name();
   // "TEXT:{raw,saved}", of CLI::IsMember.
   const auto open = type.find('{'), close = type.rfind('}');
   if (open != type.npos && close != type.npos && open < close)
     return "=" + type.substr(open + 1, close - open - 1);
-  const auto found = kKinds.find(type);
+  auto found = kKinds.find(option.get_name(option.get_positional()));
+  if (found == kKinds.end()) found = kKinds.find(type);
   return found == kKinds.end() ? "none" : found->second;
 }
 
@@ -113,7 +150,9 @@ std::string arms(const CLI::App& app, const std::string& command) {
         arms(*sub, command + (command.empty() ? "" : " ") + sub->get_name());
   }
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional()) append(operands, kind_of(*option));
+    if (option->get_positional())
+      append(operands, kind_of(*option) +
+                           (option->get_items_expected_max() > 1 ? "+" : ""));
     for (const std::string& spelling : spellings(*option)) {
       append(options, spelling);
       if (option->get_items_expected_max() > 0)
