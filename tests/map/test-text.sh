@@ -104,3 +104,12 @@ refused "open nowhere" nowhere
 truncate -s 5000 other.img
 refused "has 5000 bytes" --image other.img map
 refused "a map alone has no files" --files=3 map
+
+# Two things into standard output would be neither; one, and files, are well.
+refused '--html - and --json would both write' map --html - --json
+refused '--svg - and --html - would both write' map --html - --svg -
+refused '--png - and --html - would both write' none --html - --png - --svg file.svg
+[ ! -e file.svg ] || fail "refused, but drawn"
+"$BLKSNAP" map map --html - --svg file.svg >out
+grep -qi "^<!doctype html" out && [ -s file.svg ] || fail "one picture, and one file"
+"$BLKSNAP" map map --html file.html --json | jq -e .block_size >/dev/null || fail "no JSON"

@@ -157,6 +157,23 @@ struct Format {
 constexpr Format kFormats[] = {
     {&Values::svg, svg_of}, {&Values::png, png_of}, {&Values::html, html_of}};
 
+// Two things into standard output would be neither of them.
+Result<void> check_outputs(const Output& output, const Values& values) {
+  std::string first;
+  for (const auto& [wanted, name] : {std::pair(values.svg == "-", "--svg -"),
+                                     std::pair(values.png == "-", "--png -"),
+                                     std::pair(values.html == "-", "--html -"),
+                                     std::pair(output.json(), "--json")}) {
+    if (!wanted) continue;
+    if (!first.empty())
+      return refuse(EINVAL, first + " and " + name +
+                                " would both write to standard output; give "
+                                "one of them a file");
+    first = name;
+  }
+  return {};
+}
+
 // Text is for whoever asked for no picture.
 Result<ExitStatus> show(const Output& output, const Values& values,
                         const Scene& scene) {
@@ -208,6 +225,7 @@ Run define_map(CLI::App& options) {
   add_file(options, "--html", values->html,
            "write a page to point at and zoom into");
   return [values](const Output& output) -> Result<ExitStatus> {
+    if (auto good = check_outputs(output, *values); !good) return good.error();
     const auto scene = look(*values);
     if (!scene) return scene.error();
     return show(output, *values, *scene);
