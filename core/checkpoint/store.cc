@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -61,6 +62,11 @@ Result<std::vector<Named>> read_names(const std::string& path) {
   if (file) return read_names(**file);
   if (file.error().code == ENOENT) return std::vector<Named>();
   return file.error();
+}
+
+Result<void> check_present(const std::string& path) {
+  if (path == kDefaultFile || ::access(path.c_str(), F_OK) == 0) return {};
+  return fail(errno, "file of names " + path);
 }
 
 Result<void> change_names(const std::string& path, const Change& change) {

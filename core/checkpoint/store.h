@@ -26,6 +26,10 @@ inline constexpr char kDefaultFile[] = "/var/lib/blksnap/checkpoints.json";
 Result<std::vector<Named>> read_names(const std::string& path);
 Result<std::vector<Named>> read_names(const io::File& file);
 
+// Is there such a file, for who named it? kDefaultFile need not be: it comes
+// with the first name.
+Result<void> check_present(const std::string& path);
+
 // Changes the list that it is given, or says why not.
 using Change = std::function<Result<void>(std::vector<Named>&)>;
 

@@ -19,6 +19,17 @@ bad "'3f0c' is not a UUID" snapshot_take --id 3f0c
 bad 'not a block device' attach --device /dev/null
 bad 'No such file or directory' attach --device /dev/none
 bad 'not expected' version more
+
+# An option that there is not, before what is missing for the want of it.
+bad "no option '--tp'; see blksnap backup --help" backup nbd://x --tp repo
+bad "no option '--tp=repo'" backup nbd://x --tp=repo
+bad "no option '-bad'; see blksnap checkpoint add --help" checkpoint add -bad
+bad "no option '-V' before a command; see blksnap --help" -V
+bad "no option '--json' before a command; see blksnap --help" --json pull nbd://x copy
+bad "no option '--json' before a command; see blksnap checkpoint --help" \
+    checkpoint --json list
+bad '--device is required; see blksnap checkpoint add --help' checkpoint add x
+bad "'-' is no target" pull nbd+unix:///?socket=none -
 bad 'either --file or --device' markdirtyblock
 bad 'excludes' markdirtyblock -f x -d /dev/fake -r 0:1
 for range in 1 1: :1 1:0 -1:1 1:1x 1:1,2:1 0x1:1 18446744073709551616:1; do

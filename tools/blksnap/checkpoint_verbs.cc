@@ -161,6 +161,8 @@ Json json_of(std::optional<bool> stands) {
 }
 
 Result<ExitStatus> list(const Output& output, const Values& values) {
+  if (auto there = checkpoints::check_present(values.file); !there)
+    return there.error();
   auto names = checkpoints::read_names(values.file);
   if (!names) return names.error();
   if (!values.device.empty()) {
@@ -244,6 +246,8 @@ Result<ExitStatus> remove(const Output& output, const Values& values) {
   if (!values.name.empty() && values.device.empty())
     return refuse(EINVAL, "--device is required: which one's '" + values.name +
                               "' is it?");
+  if (auto there = checkpoints::check_present(values.file); !there)
+    return there.error();
   const std::string device =
       values.device.empty() ? "" : resolved(values.device);
   Names removed;

@@ -101,6 +101,28 @@ Result<void> check_command(const CLI::App& app, int argc, char** argv) {
   return {};
 }
 
+// What was meant by an option that there is not may be what is missing: it is
+// to be told first, and by its name.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = &app;
+  std::string command = "blksnap";
+  for (;;) {
+    const auto below = at->get_subcommands();  // that were on the line
+    for (const std::string& word : at->remaining()) {
+      if (word.size() < 2 || word[0] != '-') continue;
+      return at->get_subcommands({}).empty()
+                 ? "there is no option '" + word + "'; see " + command +
+                       " --help"
+                 : "there is no option '" + word + "' before a command; see " +
+                       command + " --help";
+    }
+    if (below.empty()) break;
+    at = below.front();
+    command += " " + at->get_name();
+  }
+  return std::string(error.what()) + "; see " + command + " --help";
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Change tracking, snapshots and backups of block devices.",
                "blksnap");
@@ -129,7 +151,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // Help and --version come as errors too, with exit code 0.
     if (error.get_exit_code() == 0) return finish(app.exit(error));
-    return failed(refuse(EINVAL, error.what()));
+    return failed(refuse(EINVAL, explain(app, error)));
   }
   const auto status = choice.run(Output(choice.json));
   return status ? finish(*status) : failed(status.error());

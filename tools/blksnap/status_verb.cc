@@ -93,6 +93,8 @@ Result<Status> look(const std::string& names_file) {
 
   Status status;
   auto names = checkpoints::read_names(names_file);
+  if (auto there = checkpoints::check_present(names_file); !there)
+    names = there.error();
   if (!names) {
     status.names_trouble = names.error().message;
     names = std::vector<Named>();
