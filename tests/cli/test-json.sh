@@ -26,7 +26,7 @@ json_is '{"block_size": 65536, "device_capacity": 65536000, "block_count": 1000,
     "generation_id": "'"$uuid"'", "changes_number": 7}'
 blksnap 0 readcbtmap -d /dev/fake -f map --json
 json_is '{"device": "/dev/fake", "file": "map", "format": "raw",
-    "block_size": 65536, "block_count": 1000,
+    "block_size": 65536, "device_capacity": 65536000, "block_count": 1000,
     "generation_id": "'"$uuid"'", "changes_number": 7}'
 blksnap 0 markdirtyblock -d /dev/fake -r 0:8 2048:16 --json
 json_is '{"device": "/dev/fake",

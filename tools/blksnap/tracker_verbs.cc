@@ -136,6 +136,7 @@ Run define_readcbtmap(CLI::App& options) {
                     {"file", values->file},
                     {"format", values->format},
                     {"block_size", info.block_size},
+                    {"device_capacity", info.capacity},
                     {"block_count", info.block_count},
                     {"generation_id", to_string(info.generation)},
                     {"changes_number", info.changes_number}});
