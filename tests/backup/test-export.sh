@@ -22,9 +22,9 @@ export_point() {
     wait_for grep -qs '^uri=' exported
     exported=$(sed -n 's/^uri=//p' exported)
 }
-# end_export : as a signal ends it.
+# end_export [SIGNAL] : as a signal ends it.
 end_export() {
-    kill "${servers[-1]}"
+    kill -"${1:-TERM}" "${servers[-1]}"
     wait "${servers[-1]}" || fail "export ended with $?: $(cat export.log)"
     unset 'servers[-1]'
     [ -z "$(pgrep -P $$ -x qemu-nbd)" ] || fail "a child was left"
@@ -46,6 +46,18 @@ for n in 1 2; do
 done
 end_export
 [ ! -e sock ] || fail "the socket was left"
+# A terminal that is closed ends it in the same way.
+export_point -U sock
+end_export HUP
+[ ! -e sock ] || fail "the socket was left"
+# nohup means it.
+trap '' HUP
+export_point -U sock
+trap - HUP
+kill -HUP "${servers[-1]}"
+sleep 1.5
+nbdcopy "$exported" copy
+end_export
 
 # Writes are seen by all, and are gone afterwards.
 export_point -U sock --writable --name other

@@ -31,13 +31,22 @@ Result<nbd::ListeningSocket> listen_as(const Values& values) {
   return std::move(sockets->front());
 }
 
+// A terminal that is closed ends it as well, and its socket with it; but not
+// where nohup has made that of no account.
+void catch_signals() {
+  catch_interrupts();
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) catch_interrupts({SIGHUP});
+}
+
 Result<ExitStatus> run(const Output& output, const Values& values) {
   if (values.request.verify_peer && values.request.tls_certificates.empty())
     return refuse(EINVAL,
                   "--tls-verify-peer is of no use without --tls-certificates");
+  catch_signals();  // before there is a socket that a signal would leave
   const auto socket = listen_as(values);
   if (!socket) return socket.error();
-  catch_interrupts();
   auto server = backup::PointServer::start(values.request, socket->fd());
   if (!server) return server.error();
   // What it does not like it says at once.
