@@ -5,7 +5,7 @@
 
 # Its codes are those of the page, and no others.
 enumerated=$(sed -n '/^enum ExitStatus/,/^}/s/.*= \([0-9]*\),.*/\1/p' "$SOURCE_DIR/tools/blksnap/verbs.h")
-documented=$(sed -n '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It \([0-9]*\)$/\1/p' "$SOURCE_DIR/tools/man/blksnap.8")
+documented=$(sed -n '/^\.Sh EXIT STATUS/,/^\.Sh EXAMPLES/s/^\.It \([0-9]*\)$/\1/p' "$SOURCE_DIR/tools/man/blksnap.8")
 [ -n "$enumerated" ] && [ "$enumerated" = "$documented" ] ||
     fail "codes $enumerated, but the page has $documented"
 
