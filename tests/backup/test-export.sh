@@ -75,6 +75,10 @@ export_point -p 0
 nbdcopy "$exported" copy
 cmp copy at.3
 end_export
+# At an address that is named as for blksnap-nbd.
+export_point -p 0 --ipaddr 127.0.0.2
+[[ $exported =~ ^nbd://127.0.0.2:[0-9]+/disk$ ]] || fail "$exported"
+end_export
 
 # Killed, it takes qemu-nbd with it.
 export_point -U sock

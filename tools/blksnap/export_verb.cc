@@ -75,7 +75,7 @@ Run define_export(CLI::App& options) {
   options.add_option("-p,--port", values->port, "listen on this TCP port")
       ->type_name("PORT");
   options
-      .add_option("-i,--address", values->address,
+      .add_option("-i,--ipaddr,--address", values->address,
                   "at this address of the "
                   "machine")
       ->type_name("ADDRESS")
