@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backup/local_server.h"
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 
@@ -34,9 +35,10 @@ std::string LocalServer::uri(const std::string& device) const {
 }
 
 Error LocalServer::explain(Error error) {
-  if (!child_.ended(kDying)) return error;
-  const auto done = child_.succeed();
-  return done ? error : Error{error.code, done.error().message};
+  if (error.code == ECANCELED || !child_.ended(kDying)) return error;
+  if (auto done = child_.succeed(); !done)
+    error.message = done.error().message + "; " + error.message;
+  return error;
 }
 
 }  // namespace blksnap::backup

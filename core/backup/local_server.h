@@ -26,7 +26,7 @@ class LocalServer {
   static Result<LocalServer> start(const Settings& settings);
 
   std::string uri(const std::string& device) const;
-  // What the server said, if it has failed, else the error itself. Once.
+  // Puts what the server said before an error, if it has failed. Once.
   Error explain(Error error);
 
  private:

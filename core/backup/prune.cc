@@ -120,7 +120,7 @@ Result<PruneReport> prune(const PruneRequest& request,
       if (removed)
         report.removed.push_back(name);
       else if (removed.error().code == EBUSY)
-        report.busy.push_back(removed.error());
+        report.busy.push_back({name, removed.error()});
       else
         return removed.error();
     }

@@ -23,7 +23,11 @@ struct PruneRequest {
 struct PruneReport {
   std::vector<PointName> kept;
   std::vector<PointName> removed;  // or to be, with dry_run
-  std::vector<Error> busy;         // why some that were to go are among `kept`
+  struct Busy {
+    PointName point;
+    Error why;
+  };
+  std::vector<Busy> busy;  // those of `kept` that were to go
 };
 
 // EINVAL where nothing would be left, or there is no such point. A point that

@@ -80,7 +80,7 @@ mv disk.ours disk.raw
 mv map.ours map
 serve
 mv ours repo
-cp "others/$(ls others | grep Z)"/disk.{qcow2,sums} "repo/$first/"
+cp others/*Z/disk.{qcow2,sums} "repo/$first/"
 useless 'disk.sums does not have the digests of the manifest'
 blksnap 0 backup "$uri" --to repo
 says err "full backup: point ${names[2]} is damaged: disk.sums does not have the"

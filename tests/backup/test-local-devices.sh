@@ -56,8 +56,7 @@ before=$(points)
 # It cannot take the snapshot.
 stand_in 'echo "device=/dev/vdx: no filter" >&2; exit 1'
 backup_vdx 1
-printf '%s\n' 'blksnap: blksnap-nbd failed: device=/dev/vdx: no filter' |
-    diff - err
+says err 'blksnap: blksnap-nbd failed: device=/dev/vdx: no filter; nbd'
 
 # No snapshot for a repository that cannot be written to.
 mkdir others

@@ -122,16 +122,16 @@ done
 
 # What can go goes, and that is told.
 cp -r repo several
-gone=$(point 2)
+middle=$(point 2)
 flock --shared "repo/$(point 3)" sh -c 'touch reading; read -r _ <gate' &
 wait_for test -e reading
 serve
 blksnap 0 backup --full "$uri" --to repo
-step_of=$(point)
+newest=$(point)
 blksnap 0 backup --full "$uri" --to repo
 stop
-prune 1 --json --point "$step_of" --point "$gone"
-[ "$(jq -r '.removed[]' out)" = "$step_of" ] || fail "$(cat out)"
+prune 1 --json --point "$newest" --point "$middle"
+[ "$(jq -r '.removed[]' out)" = "$newest" ] || fail "$(cat out)"
 [ "$(jq -c '[(.kept | length), (.busy | length)]' out)" = '[4,1]' ] || fail "$(cat out)"
 echo >gate
 wait $!

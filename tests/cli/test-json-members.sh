@@ -3,7 +3,7 @@
 # What --json prints has the members that blksnap(8) tells of, and no others.
 . "$(dirname "$0")/functions.sh"
 PATH=$PATH:/sbin:/usr/sbin
-requires jq nbdkit qemu-img qemu-nbd mkfs.ext4 debugfs sfdisk
+requires jq nbdkit qemu-img qemu-io qemu-nbd flock mkfs.ext4 debugfs sfdisk
 
 # Of a command, "prune" and "checkpoint list" alike, as the page tells.
 told() { # COMMAND
@@ -26,8 +26,8 @@ seen() { # COMMAND
                else $name end;
            members("")' out >>"seen.${1// /-}" || fail "no JSON: $(cat out)"
 }
-# Not of a repository that is whole and idle; and what has a paragraph.
-elsewhere='^(finding|damaged|busy|progress)\b'
+# What has a paragraph.
+elsewhere='^progress\b'
 compare() { # COMMAND
     told "$1" | grep -vE "$elsewhere" | sort >page
     grep -vE "$elsewhere" "seen.${1// /-}" | sort -u |
@@ -63,6 +63,22 @@ does prune repo --keep-last 1 --dry-run
 sleep 1
 "$BLKSNAP" backup -q "$uri" --name disk --to repo >/dev/null
 does prune repo --point "$point"
+# One that is being read, one with a block that is wrong, one that is damaged.
+# fails COMMAND ARG...
+fails() {
+    ! "$BLKSNAP" "$1" --json "${@:2}" >out 2>err || fail "$* did not fail"
+    seen "$1"
+}
+"$BLKSNAP" backup -q "$uri" --name disk --to repo >/dev/null
+newest=$("$BLKSNAP" list --json repo | jq -r '.points[-1].point')
+flock --shared "repo/$newest" "$BLKSNAP" prune --json repo --point "$newest" \
+    >out 2>err && fail "what is being read was removed"
+seen prune
+cp -r repo bad
+qemu-io -c 'write -P 7 1M 64k' "bad/$newest/disk.qcow2" >/dev/null
+fails verify bad
+echo garbage >"bad/$newest/manifest.json"
+fails list bad
 "$BLKSNAP" export --json repo -U sock >exported &
 servers+=($!)
 wait_for test -s exported

@@ -31,20 +31,13 @@ Result<nbd::ListeningSocket> listen_as(const Values& values) {
   return std::move(sockets->front());
 }
 
-// A terminal that is closed ends it as well, and its socket with it; but not
-// where nohup has made that of no account.
-void catch_signals() {
-  catch_interrupts();
-  struct sigaction hangup = {};
-  sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) catch_interrupts({SIGHUP});
-}
-
 Result<ExitStatus> run(const Output& output, const Values& values) {
   if (values.request.verify_peer && values.request.tls_certificates.empty())
     return refuse(EINVAL,
                   "--tls-verify-peer is of no use without --tls-certificates");
-  catch_signals();  // before there is a socket that a signal would leave
+  // Before there is a socket that a signal, also of a terminal that is closed,
+  // would leave.
+  catch_interrupts({SIGINT, SIGTERM, SIGHUP});
   const auto socket = listen_as(values);
   if (!socket) return socket.error();
   auto server = backup::PointServer::start(values.request, socket->fd());

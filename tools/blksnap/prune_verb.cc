@@ -63,16 +63,17 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
         (request.dry_run ? "would remove " : "removed ") + point.text() + "\n";
   for (const auto& point : report->kept) text += "kept " + point.text() + "\n";
   Json busy = Json::array();
-  for (const Error& why : report->busy) busy.push_back(why.message);
+  std::string why;
+  for (const auto& one : report->busy) {
+    busy.push_back({{"point", one.point.text()}, {"what", one.why.message}});
+    why += (why.empty() ? "" : "; ") + one.why.message;
+  }
   output.say(text, {{"removed", names(report->removed)},
                     {"kept", names(report->kept)},
                     {"busy", std::move(busy)},
                     {"dry_run", request.dry_run}});
   if (report->busy.empty()) return kSuccess;
-  std::string kept;
-  for (const Error& why : report->busy)
-    kept += (kept.empty() ? "" : "; ") + why.message;
-  return refuse(EBUSY, "not all was removed: " + kept);
+  return refuse(EBUSY, "not all was removed: " + why);
 }
 
 Run define_prune(CLI::App& options) {
