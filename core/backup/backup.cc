@@ -201,7 +201,15 @@ Result<BackupReport> run_backup(const BackupRequest& request,
   manifest.disks = std::move(*records);
   auto done = forget(folder);
   if (done) done = repository->commit(point, manifest);
-  if (!done) return clear_up(folder, false, done.error());
+  if (!done) {
+    // Renamed, but that may not have reached the disk.
+    std::error_code error;
+    if (!fs::exists(folder, error) && !error)
+      return context(
+          "point " + point.text() + " was made, but may not outlast a crash",
+          done.error());
+    return clear_up(folder, false, done.error());
+  }
   return BackupReport{point, std::move(manifest)};
 }
 

@@ -131,7 +131,8 @@ Result<Wish> wish_for(const Listing& listing, const std::string& disk,
     wish.bitmap = wish.parent->manifest.find(disk)->checkpoint;
     if (wish.bitmap.empty())
       wish.why_full = "the checkpoint of the newest point, " +
-                      wish.parent->name.text() + ", is not known";
+                      wish.parent->name.text() +
+                      ", is not known; --checkpoint names one";
   }
   if (wish.bitmap.empty()) wish.parent = nullptr;
   return wish;

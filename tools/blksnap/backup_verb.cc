@@ -152,7 +152,7 @@ void add_local_options(CLI::App& options, Values& values) {
       ->type_name("PATH");
   options
       .add_option("--limit", values.limit,
-                  "and how many bytes at most, or with K, M or G")
+                  "and how many bytes at most, or with K, M, G or T")
       ->type_name("SIZE");
 }
 
@@ -198,7 +198,7 @@ Run define_backup(CLI::App& options) {
       ->capture_default_str();
   options
       .add_option("--rate", values->rate,
-                  "read no more than so many bytes a second, or with K, M or G")
+                  "read no more than so many bytes a second, or with K, M, G or T")
       ->type_name("SIZE");
   options.add_flag("-q,--quiet", values->quiet, "say nothing but errors");
   return [values](const Output& output) { return back_up(output, *values); };

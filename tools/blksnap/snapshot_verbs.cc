@@ -78,7 +78,7 @@ Run define_create(CLI::App& options) {
       ->required();
   options
       .add_option("-l,--limit", values->limit,
-                  "how large it may grow: bytes, or with K, M or G")
+                  "how large it may grow: bytes, or with K, M, G or T")
       ->type_name("SIZE")
       ->required();
   options
