@@ -168,7 +168,7 @@ Result<BackupReport> run_backup(const BackupRequest& request,
     if (auto served = request.serve(sources); !served) return served.error();
   auto disks = prepare_all(request, sources, *repository, *listing, observer);
   if (!disks) return disks.error();
-  const std::string words = resume_words(*disks);
+  const std::string words = resume_words(*disks, request.compress);
   const auto resumed = point_to_resume(*repository, *listing, words);
   if (!resumed) return resumed.error();
   if (auto healed = heal(*repository, *resumed, observer); !healed)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backup/choice.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -57,29 +58,64 @@ Result<Choice> choose(const Listing& listing, const std::string& path,
                 what + " has no disk '" + disk + "', but " + enumerate(disks));
 }
 
-Result<ChosenDisk> ChosenDisk::open(const std::string& path,
+std::vector<Link> links_of(const Listing& listing, const Choice& choice) {
+  std::vector<Link> links;
+  const auto chain =
+      Repository::chain(listing, *choice.point, choice.disk->name);
+  if (!chain) return links;
+  for (const Point* point : *chain) {
+    const bool there = std::find(listing.points.begin(), listing.points.end(),
+                                 *point) != listing.points.end();
+    links.push_back(
+        {point->name, *point->manifest.find(choice.disk->name), !there});
+  }
+  return links;
+}
+
+Result<ChosenDisk> ChosenDisk::hold(const std::string& path,
                                     const std::string& point,
                                     const std::string& disk) {
   auto repository = Repository::open(path);
   if (!repository) return repository.error();
   auto listing = repository->list();
   if (!listing) return listing.error();
-  ChosenDisk chosen(std::move(*repository), std::move(*listing));
-  const auto choice = choose(chosen.listing_, path, point, disk);
-  if (!choice) return choice.error();
-  chosen.disk_ = choice->disk;
-  auto chain =
-      Repository::chain(chosen.listing_, *choice->point, choice->disk->name);
-  if (!chain) return chain.error();
-  chosen.chain_ = std::move(*chain);
-  auto held = chosen.repository_.hold(chosen.chain_);
-  if (!held) return held.error();
-  chosen.held_ = std::move(*held);
-  if (auto sound = chosen.check(); !sound)
-    return context("point " + chosen.point().text() + ", disk " +
-                       chosen.disk().name + " is damaged",
-                   sound.error());
-  return chosen;
+  // Again if something of it was removed before it was held. It was somebody
+  // who got further by that, so that it is not for ever.
+  for (;;) {
+    const auto choice = choose(*listing, path, point, disk);
+    if (!choice) return choice.error();
+    auto chain =
+        Repository::chain(*listing, *choice->point, choice->disk->name);
+    auto held = chain ? repository->hold(*chain) : chain.error();
+    auto again = repository->list();
+    if (!again) return again.error();
+    const auto choice_again = choose(*again, path, point, disk);
+    if (!choice_again) return choice_again.error();
+    if (links_of(*listing, *choice) != links_of(*again, *choice_again)) {
+      *listing = std::move(*again);
+      continue;
+    }
+    if (!held) return held.error();
+    ChosenDisk chosen(std::move(*repository), std::move(*listing));
+    chosen.disk_ = choice->disk;
+    chosen.chain_ = std::move(*chain);
+    chosen.held_ = std::move(*held);
+    return chosen;
+  }
+}
+
+Result<ChosenDisk> ChosenDisk::open(const std::string& path,
+                                    const std::string& point,
+                                    const std::string& disk) {
+  auto chosen = hold(path, point, disk);
+  if (!chosen) return chosen.error();
+  const auto sound = chosen->check();
+  if (sound) return chosen;
+  return is_damage(sound.error())
+             ? context("point " + chosen->point().text() + ", disk " +
+                           chosen->disk().name + " is damaged",
+                       sound.error())
+             : sound.error();
 }
 
 Result<void> ChosenDisk::check() const {

@@ -21,6 +21,18 @@ struct Choice {
 Result<Choice> choose(const Listing& listing, const std::string& path,
                       const std::string& point, const std::string& disk);
 
+// What reading a disk at a point depends on, of a listing: two listings of a
+// repository in which others remove points are compared by that.
+struct Link {
+  PointName point;
+  DiskRecord disk;
+  bool removed = false;  // as in Listing
+
+  bool operator==(const Link&) const = default;
+};
+// Of a choice from it. Empty where something is missing.
+std::vector<Link> links_of(const Listing& listing, const Choice& choice);
+
 // One disk at one point in time, to be read: it and what it stands on are held
 // against being removed. Movable.
 class ChosenDisk {
@@ -28,6 +40,10 @@ class ChosenDisk {
   // Of the repository at `path`, as choose() does. An error as well where it is
   // not what its manifest says, as far as can be told without its content.
   static Result<ChosenDisk> open(const std::string& path,
+                                 const std::string& point,
+                                 const std::string& disk);
+  // The same without a look at what it is. EBUSY while it is being removed.
+  static Result<ChosenDisk> hold(const std::string& path,
                                  const std::string& point,
                                  const std::string& disk);
 

@@ -35,13 +35,6 @@ std::string in_option(const std::string& text) {
   return doubled;
 }
 
-Result<void> check_programs() {
-  for (const char* program : {"qemu-img", "qemu-nbd"})
-    if (auto ran = run_program({program, "--version"}); !ran)
-      return ran.error();
-  return {};
-}
-
 Result<void> create_image(const std::string& path, std::uint64_t size,
                           const std::string& backing) {
   std::vector<std::string> words = {"create", "-q", "-f",
@@ -80,10 +73,13 @@ Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
   try {
     std::vector<ImageLayer> layers;
     for (const json& part : json::parse(*said))
-      layers.push_back({{part.at("start").get<std::uint64_t>(),
-                         part.at("length").get<std::uint64_t>()},
-                        part.at("depth").get<unsigned>(),
-                        part.at("data").get<bool>()});
+      layers.push_back(
+          {{part.at("start").get<std::uint64_t>(),
+            part.at("length").get<std::uint64_t>()},
+           part.at("depth").get<unsigned>(),
+           part.at("data").get<bool>(),
+           // What is compressed has none, or says so.
+           part.contains("offset") && !part.value("compressed", false)});
     return layers;
   } catch (const json::exception& error) {
     return refuse(EPROTO, "qemu-img map " + path + ": " + error.what());
@@ -92,20 +88,18 @@ Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
 
 std::uint64_t growth_by_commit(const std::vector<ImageLayer>& upper,
                                const std::vector<ImageLayer>& lower) {
-  const auto takes_room = [](const ImageLayer& part) {
-    return part.depth == 0 && part.data;
-  };
   std::uint64_t growth = 0;
   auto below = lower.begin();
   for (const ImageLayer& part : upper) {
-    if (!takes_room(part)) continue;
+    if (part.depth != 0 || !part.data) continue;
     growth += part.range.length;
     // Both are in order, so that what ends before this part is done with.
     while (below != lower.end() && below->range.end() <= part.range.offset)
       ++below;
     for (auto at = below;
          at != lower.end() && at->range.offset < part.range.end(); ++at)
-      if (takes_room(*at)) growth -= intersect(at->range, part.range).length;
+      if (at->depth == 0 && at->data && at->in_place)
+        growth -= intersect(at->range, part.range).length;
   }
   return growth;
 }

@@ -20,9 +20,6 @@ std::string in_option(const std::string& text);
 // What is compressed has to be written in whole, and once: bytes.
 constexpr std::uint64_t kCompressed = 64 * 1024;
 
-// Can QEMU's programs be run at all? For who would take it for damage if not.
-Result<void> check_programs();
-
 // Makes an image of `size` bytes. `backing` is relative to the image's folder;
 // empty: none.
 Result<void> create_image(const std::string& path, std::uint64_t size,
@@ -42,13 +39,14 @@ Result<std::vector<ImageInfo>> image_chain_info(const std::string& path);
 struct ImageLayer {
   ByteRange range;
   unsigned depth = 0;
-  bool data = false;  // takes room in the file; else known to be zero
+  bool data = false;      // takes room in the file; else known to be zero
+  bool in_place = false;  // can be written over in that room: not compressed
 };
 Result<std::vector<ImageLayer>> image_layers(const std::string& path);
 
 // By how much commit_image() may let the image below grow: bytes of data that
-// the upper one has itself, and the lower one has no room for yet. As
-// image_layers() tells of each of them.
+// the upper one has itself, and the lower one has no room for yet, or only
+// compressed. As image_layers() tells of each of them.
 std::uint64_t growth_by_commit(const std::vector<ImageLayer>& upper,
                                const std::vector<ImageLayer>& lower);
 

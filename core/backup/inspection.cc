@@ -91,15 +91,7 @@ Result<Comparison> compare_image(const Repository& repository,
   return comparison;
 }
 
-// Something that has to do with the machine, or with what others do now.
-bool keeps_from_looking(const Error& error) {
-  constexpr int kCodes[] = {ECANCELED, EBUSY,  EMFILE, ENFILE,
-                            ENOMEM,    EACCES, EPERM};
-  return std::find(std::begin(kCodes), std::end(kCodes), error.code) !=
-         std::end(kCodes);
-}
-
-// Errors are findings as well, unless they keep from looking.
+// Errors are findings as well, if they are damage.
 Result<void> look(const Repository& repository, const Listing& listing,
                   const Point& point, const DiskRecord& disk, bool whole,
                   copy::PullObserver& observer, Inspection& inspection) {
@@ -135,7 +127,7 @@ Result<Inspection> inspect(const Repository& repository, const Listing& listing,
   Inspection inspection;
   const auto looked =
       look(repository, listing, point, disk, whole, observer, inspection);
-  if (!looked && keeps_from_looking(looked.error())) return looked.error();
+  if (!looked && !is_damage(looked.error())) return looked.error();
   if (!looked) inspection.found(looked.error().message);
   return inspection;
 }

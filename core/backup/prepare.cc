@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "backup/image.h"
 #include "backup/soundness.h"
@@ -41,11 +42,33 @@ Result<void> check_since(const Listing& listing, const Point& newest,
   return {};
 }
 
+// QEMU finds an image by a path that goes through all points above it,
+// POINT/../PARENT/.. and so on, and no path may be longer than PATH_MAX.
+Result<void> check_length(const Repository& repository,
+                          const std::vector<const Point*>& chain,
+                          const std::string& disk) {
+  // For a repository that comes to have a longer path.
+  constexpr std::size_t kReserve = 512;
+  std::size_t length =
+      repository.image(chain.front()->name, *chain.front()->manifest.find(disk))
+          .string()
+          .size() +
+      sizeof "20261122T010203Z-999999.partial/..";
+  for (const Point* point : chain) length += point->name.text().size() + 4;
+  if (length + kReserve <= PATH_MAX) return {};
+  return refuse(ENAMETOOLONG,
+                "the newest point stands on " +
+                    std::to_string(chain.size() - 1) +
+                    " others, which is as many as QEMU can follow; blksnap "
+                    "prune makes that less");
+}
+
 // Is all there that an increment would stand on, and what its manifests say?
 Result<void> check_parent(const Repository& repository, const Listing& listing,
                           const Point& parent, const std::string& disk) {
   const auto chain = Repository::chain(listing, parent, disk);
   if (!chain) return chain.error();
+  if (auto good = check_length(repository, *chain, disk); !good) return good;
   if (auto good = check_images(repository, listing, *chain, disk); !good)
     return good;
   const DiskRecord& record = *parent.manifest.find(disk);
@@ -67,20 +90,23 @@ std::string why_doubtful(const Wish& wish, const std::string& disk,
 }
 
 // Why what the server grants is of no use; empty if it is.
-std::string why_not(const Wish& wish, const std::string& disk,
-                    const copy::Source& source, const Repository& repository,
-                    const Listing& listing) {
-  const DiskRecord& before = *wish.parent->manifest.find(disk);
-  if (before.size != source.size())
-    return "its size was " + std::to_string(before.size) + " bytes and is " +
+Result<std::string> why_not(const Wish& wish, const std::string& disk,
+                            const copy::Source& source,
+                            const Repository& repository,
+                            const Listing& listing) {
+  const std::uint64_t before = wish.parent->manifest.find(disk)->size;
+  if (before != source.size())
+    return "its size was " + std::to_string(before) + " bytes and is " +
            std::to_string(source.size()) + " now";
   if (!source.changes())
     return "the server does not offer " + source.changes_name() +
            ": the generation has changed, or the checkpoint is unknown there";
   const auto good = check_parent(repository, listing, *wish.parent, disk);
-  return good ? ""
-              : "point " + wish.parent->name.text() +
-                    " is damaged: " + good.error().message;
+  if (good) return std::string();
+  if (good.error().code == ENAMETOOLONG) return good.error().message;
+  if (!is_damage(good.error())) return good.error();
+  return "point " + wish.parent->name.text() +
+         " is damaged: " + good.error().message;
 }
 
 Result<std::string> name_for(const SourceDisk& disk,
@@ -161,8 +187,11 @@ Result<PreparedDisk> prepare(const SourceDisk& disk,
   if (auto good = check_size(*source, request.compress); !good)
     return good.error();
 
-  if (wish->parent)
-    wish->why_full = why_not(*wish, name, *source, repository, listing);
+  if (wish->parent) {
+    auto why = why_not(*wish, name, *source, repository, listing);
+    if (!why) return why.error();
+    wish->why_full = std::move(*why);
+  }
   if (wish->parent && wish->why_full.empty() && request.since.empty())
     wish->why_full = why_doubtful(*wish, name, origin);
   const bool full = !wish->why_full.empty();

@@ -112,24 +112,30 @@ Result<PruneReport> prune(const PruneRequest& request,
   PruneReport report;
   if (request.dry_run) {
     report.removed.assign(unwanted->begin(), unwanted->end());
-  } else {
-    observer.writing();
-    for (const PointName& name : in_order(*unwanted, *listing)) {
-      if (!observer.proceed(name.text(), 0, 0)) return fail(ECANCELED, "prune");
-      const auto removed = remove(*repository, name);
-      if (removed)
-        report.removed.push_back(name);
-      else if (removed.error().code == EBUSY)
-        report.busy.push_back({name, removed.error()});
-      else
-        return removed.error();
-    }
-    std::sort(report.removed.begin(), report.removed.end());
+    for (const Point& point : listing->points)
+      if (!unwanted->contains(point.name)) report.kept.push_back(point.name);
+    return report;
   }
-  for (const Point& point : listing->points)
-    if (!std::binary_search(report.removed.begin(), report.removed.end(),
-                            point.name))
-      report.kept.push_back(point.name);
+  observer.writing();
+  for (const PointName& name : in_order(*unwanted, *listing)) {
+    if (!observer.proceed(name.text(), 0, 0)) {
+      report.failed.push_back({name, fail(ECANCELED, "prune")});
+      break;
+    }
+    const auto removed = remove(*repository, name);
+    if (removed) {
+      report.removed.push_back(name);
+      continue;
+    }
+    report.failed.push_back({name, removed.error()});
+    // One that has begun has to come to its end first.
+    const auto now = repository->list();
+    if (!now || !now->removed.empty()) break;
+  }
+  std::sort(report.removed.begin(), report.removed.end());
+  const auto left = repository->list();
+  if (!left) return left.error();
+  for (const Point& point : left->points) report.kept.push_back(point.name);
   return report;
 }
 

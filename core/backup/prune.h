@@ -23,15 +23,17 @@ struct PruneRequest {
 struct PruneReport {
   std::vector<PointName> kept;
   std::vector<PointName> removed;  // or to be, with dry_run
-  struct Busy {
+  // Of those that were to go: one that is kept, since it, or what stands on it,
+  // is being read or cannot be merged; or whose removal is not complete.
+  struct Failure {
     PointName point;
     Error why;
   };
-  std::vector<Busy> busy;  // those of `kept` that were to go
+  std::vector<Failure> failed;
 };
 
-// EINVAL where nothing would be left, or there is no such point. A point that
-// is being read is kept.
+// EINVAL where nothing would be left, or there is no such point. One that
+// cannot be removed keeps no other from it.
 Result<PruneReport> prune(const PruneRequest& request,
                           BackupObserver& observer);
 

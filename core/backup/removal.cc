@@ -145,9 +145,11 @@ class Removal {
     if (!chain) return chain.error();
     if (auto good = check_images(repository_, listing_, *chain, heir.disk.name);
         !good)
-      return context("point " + child.name.text() + ", disk " + heir.disk.name +
-                         " is damaged",
-                     good.error());
+      return is_damage(good.error())
+                 ? context("point " + child.name.text() + ", disk " +
+                               heir.disk.name + " is damaged",
+                           good.error())
+                 : good.error();
     const auto images = image_chain_info(image_of(heir).string());
     if (!images) return images.error();
     // (Not on what the point itself stands on.)

@@ -37,7 +37,8 @@ std::vector<fs::path> journals(const fs::path& folder) {
 
 }  // namespace
 
-std::string resume_words(const std::vector<PreparedDisk>& disks) {
+std::string resume_words(const std::vector<PreparedDisk>& disks,
+                         bool compress) {
   const std::string boot = text_of("/proc/sys/kernel/random/boot_id");
   if (boot.empty()) return {};
   auto list = nlohmann::json::array();
@@ -49,7 +50,8 @@ std::string resume_words(const std::vector<PreparedDisk>& disks) {
                     {"since", disk.since},
                     {"checkpoint", disk.source.checkpoint()}});
   }
-  const nlohmann::json object = {{"boot", boot}, {"disks", std::move(list)}};
+  const nlohmann::json object = {
+      {"boot", boot}, {"compress", compress}, {"disks", std::move(list)}};
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

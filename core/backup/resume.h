@@ -30,7 +30,7 @@ namespace blksnap::backup {
 
 // The words of resume.json; empty where a later run could not tell that it is
 // of the same instant: a server does not say its checkpoint.
-std::string resume_words(const std::vector<PreparedDisk>& disks);
+std::string resume_words(const std::vector<PreparedDisk>& disks, bool compress);
 
 // Leaves them in the folder.
 Result<void> leave_words(const std::filesystem::path& folder,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backup/soundness.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "backup/image.h"
@@ -40,6 +41,13 @@ Result<void> check(const Listing& listing, const DiskRecord& disk,
 }
 
 }  // namespace
+
+bool is_damage(const Error& error) {
+  constexpr int kOthers[] = {EACCES, EAGAIN, EBUSY,  ECANCELED, ECHILD,
+                             EMFILE, ENFILE, ENOMEM, ENOPKG,    EPERM};
+  return std::find(std::begin(kOthers), std::end(kOthers), error.code) ==
+         std::end(kOthers);
+}
 
 Result<void> check_images(const Repository& repository, const Listing& listing,
                           const std::vector<const Point*>& chain,

@@ -13,6 +13,10 @@
 
 namespace blksnap::backup {
 
+// Is it about what was looked at? Else it is about the machine, or about what
+// others do now: nobody knows whether something is damaged.
+bool is_damage(const Error& error);
+
 // Does each image of a chain (Repository::chain()) have the size of its
 // manifest, and stand on that of the point below, as a qcow2 image of this
 // repository and on nothing else? Reads headers alone. EINVAL with a sentence,

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "backup/choice.h"
-#include "backup/image.h"
 #include "backup/repository.h"
 
 namespace blksnap::backup {
@@ -56,7 +55,7 @@ class Verifier {
       done += own;
     }
     if (request_.source.empty()) return report_;
-    if (auto compared = compare_with_source(*listing); !compared)
+    if (auto compared = compare_with_source(); !compared)
       return compared.error();
     return report_;
   }
@@ -96,7 +95,7 @@ class Verifier {
   }
 
   // Points may be removed meanwhile: what is bad, or busy, is looked at again
-  // as long as the repository has become another one.
+  // if it has come to stand on others.
   Result<void> look_at(const Listing& listing, const Choice& choice,
                        copy::PullObserver& observer) {
     const std::string point = choice.point->name.text();
@@ -113,12 +112,17 @@ class Verifier {
         return looked(at, *inspection);
       auto again = repository_.list();
       if (!again) return again.error();
-      if (again->points == now.points && again->removed == now.removed)
+      for (const Damage& damage : again->damaged)
+        if (damage.point.text() == point) {
+          found(point, "", {damage.error.message, {}});
+          return {};
+        }
+      const auto there = choose(*again, request_.repository, point, disk);
+      if (!there) return skip({ENOENT, point + " has been removed meanwhile"});
+      if (links_of(now, at) == links_of(*again, *there))
         return busy ? skip(inspection.error()) : looked(at, *inspection);
       newer = std::move(*again);
-      const auto found = choose(*newer, request_.repository, point, disk);
-      if (!found) return skip({ENOENT, point + " has been removed meanwhile"});
-      at = *found;
+      at = *choose(*newer, request_.repository, point, disk);
     }
   }
 
@@ -136,37 +140,35 @@ class Verifier {
     return {};
   }
 
-  Result<void> compare_with_source(const Listing& listing) {
-    const auto choice =
-        choose(listing, request_.repository, request_.point, request_.disk);
-    if (!choice) return context("--source", choice.error());
-    const auto [point, disk] = *choice;
+  Result<void> compare_with_source() {
+    const auto chosen =
+        ChosenDisk::hold(request_.repository, request_.point, request_.disk);
+    if (!chosen && chosen.error().code == EBUSY) return skip(chosen.error());
+    if (!chosen && report_.findings != 0 && chosen.error().code != EINVAL)
+      return {};  // it is one of them
+    if (!chosen) return context("--source", chosen.error());
+    const std::string point = chosen->point().text();
+    const DiskRecord& disk = chosen->disk();
     auto source = copy::Source::connect(request_.source, "");
     if (!source) return source.error();
-    if (source->size() != disk->size) {
-      found(point->name.text(), disk->name,
+    if (source->size() != disk.size) {
+      found(point, disk.name,
             {request_.source + " has " + std::to_string(source->size()) +
-                 " bytes, the point " + std::to_string(disk->size),
+                 " bytes, the point " + std::to_string(disk.size),
              {}});
       return {};
     }
-    const auto chain = Repository::chain(listing, *point, disk->name);
-    if (!chain) return {};  // told already
-    const auto held = repository_.hold(*chain);
-    if (!held) return held.error();
-    const Blocks blocks(disk->size);
-    auto tables = repository_.tables(*chain, disk->name, blocks);
-    if (!tables) return {};  // this as well
+    const auto digests = chosen->digests();
+    if (!digests) return {};  // told already
     const auto plan = source->plan();
     if (!plan) return plan.error();
     NoTarget nowhere;
-    const auto comparison =
-        copy_and_compare(std::move(*source), *plan, nowhere, observer_,
-                         DigestChain(blocks, std::move(*tables)));
+    const auto comparison = copy_and_compare(std::move(*source), *plan, nowhere,
+                                             observer_, *digests);
     if (!comparison) return comparison.error();
     report_.bytes += comparison->compared;
     if (comparison->bad != 0)
-      found(point->name.text(), disk->name,
+      found(point, disk.name,
             {std::to_string(comparison->bad) + " blocks differ from " +
                  request_.source,
              comparison->first});
@@ -185,8 +187,6 @@ Result<VerifyReport> verify(const VerifyRequest& request,
                             VerifyObserver& observer) {
   const auto repository = Repository::open(request.repository);
   if (!repository) return repository.error();
-  // That they cannot be run says nothing about the images.
-  if (auto there = check_programs(); !there) return there.error();
   return Verifier(*repository, request, observer).run();
 }
 

@@ -133,7 +133,7 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argv,
   Prepared prepared;
   prepared.program = find_program(argv[0]);
   if (prepared.program.empty())
-    return refuse(ENOENT, argv[0] + ": there is no such program in PATH");
+    return refuse(ENOPKG, argv[0] + ": there is no such program in PATH");
   std::vector<std::string> words = argv;
   for (std::string& word : words) prepared.argv.push_back(word.data());
   prepared.argv.push_back(nullptr);

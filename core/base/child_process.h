@@ -28,7 +28,7 @@ class ChildProcess {
     int signal = 9;
   };
   // argv[0] is looked for in PATH, and among the administrator's programs,
-  // unless it has a '/'. ENOENT: there is no such program.
+  // unless it has a '/'. ENOPKG: there is no such program.
   static Result<ChildProcess> start(const std::vector<std::string>& argv,
                                     const Options& options);
 

@@ -124,3 +124,25 @@ wait_for eval "find repo -path '*.partial/disk.sums' | grep -q ."
 kill -HUP $pid
 wait $pid || fail "it ended with $?: $(cat err)"
 holds "$(point)" disk.raw
+stop
+
+# As many points as QEMU can find one through the other: a long path makes that
+# few. Before it fails there is a full backup, and all of them can be read, also
+# if the path becomes longer.
+deep=$PWD
+for _ in $(seq 16); do deep+=/$(printf '%0200d' 0); done
+mkdir -p "$deep"
+for n in $(seq 25); do
+    [ "$n" = 1 ] || next_instant >/dev/null
+    serve
+    blksnap 0 backup "$uri" --to "$deep/repo"
+    stop
+    ! grep -q 'which is as many as QEMU can follow' err || break
+done
+says err 'full backup: the newest point stands on'
+[ "$n" -gt 5 ] || fail "after $n points already"
+mv "$deep/repo" "$deep/$(printf '%0200d' 0)"
+"$BLKSNAP" verify -q "$deep/$(printf '%0200d' 0)" || fail "it cannot be read"
+next_instant >/dev/null
+serve
+blksnap 0 backup --incremental "$uri" --to "$deep/$(printf '%0200d' 0)"

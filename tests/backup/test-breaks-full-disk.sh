@@ -38,11 +38,10 @@ holds "$(point 2)" disk.raw
 stop
 rm -rf repo/*
 mount -o remount,size=64M repo
-# at N IO... : these writes, bitmap bN of this instant, and a point.
+# at N IO [OPTION...] : this write, bitmap bN of this instant, and a point.
 at() {
-    local n=$1 word io=()
-    for word in "${@:2}"; do io+=(-c "$word"); done
-    qemu-io "${io[@]}" source.qcow2 >/dev/null
+    local n=$1
+    qemu-io -c "$2" source.qcow2 >/dev/null
     qemu-img bitmap --add source.qcow2 "b$n"
     qemu-img convert -O raw source.qcow2 at."$n"
     if [ "$n" = 1 ]; then
@@ -50,7 +49,8 @@ at() {
     else
         serve_qemu -r -f qcow2 -B "b$((n - 1))" source.qcow2
     fi
-    blksnap 0 backup -q "$qemu_uri" --name disk --checkpoint "b$n" --to repo
+    blksnap 0 backup -q "$qemu_uri" --name disk --checkpoint "b$n" --to repo \
+        "${@:3}"
     stop
 }
 room() { # BYTES : so many are free in the repository
@@ -89,6 +89,20 @@ blksnap 0 prune -q repo --keep-last 2
 [ ! -e "repo/$first" ] || fail "the point is there still"
 for n in 3 4; do holds "$(point $((n - 2)))" at.$n; done
 healthy
+
+# What is compressed below has to be written anew, and takes more room then.
+rm -rf repo/*
+rm -f source.qcow2
+qemu-img create -q -f qcow2 source.qcow2 16M
+at 1 'write -P 1 0 6M' --compress
+at 2 'write -P 2 0 6M' --compress
+room $((3 << 20))
+blksnap 1 prune repo --point "$(point 1)"
+says err 'takes 6291456 bytes before any are freed'
+for n in 1 2; do holds "$(point $n)" at.$n; done
+room $((9 << 20))
+blksnap 0 prune repo --point "$(point 1)"
+holds "$(point)" at.2
 
 # A target without room: that is told, and not what QEMU thinks of it.
 mkdir small

@@ -25,6 +25,14 @@ at vdb
 of() { "$BLKSNAP" list --json repo | jq -r ".points[] | select(.disks[0].disk == \"$1\").point"; }
 blksnap 0 prune --dry-run repo --keep-daily 7
 [ "$(grep -c '^would remove ' out)" -eq 5 ] || fail "$(cat out)"
+# What is wrong with the one is nothing to the other.
+image=$(find repo -name vda.qcow2 | sort | head -1)
+mv "$image" hidden
+blksnap 1 prune repo --keep-last 2
+mv hidden "$image"
+[ "$(of vda | wc -l) $(of vdb | wc -l)" = '3 2' ] || fail "$(cat out)"
+[ "$(grep -c '^removed ' out)" -eq 2 ] || fail "$(cat out)"
+says err 'not all was removed: '
 blksnap 0 prune repo --keep-last 2
 [ "$(of vda | wc -l) $(of vdb | wc -l)" = '2 2' ] || fail "$(cat out)"
 blksnap 0 prune repo --keep-daily 7

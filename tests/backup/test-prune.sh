@@ -132,7 +132,7 @@ blksnap 0 backup --full "$uri" --to repo
 stop
 prune 1 --json --point "$newest" --point "$middle"
 [ "$(jq -r '.removed[]' out)" = "$newest" ] || fail "$(cat out)"
-[ "$(jq -c '[(.kept | length), (.busy | length)]' out)" = '[4,1]' ] || fail "$(cat out)"
+[ "$(jq -c '[(.kept | length), (.failed | length)]' out)" = '[4,1]' ] || fail "$(cat out)"
 echo >gate
 wait $!
 rm -r reading repo

@@ -82,6 +82,12 @@ sed -i 's/"boot":"[^"]*"/"boot":"another"/' "repo/$kept.partial/resume.json"
 blksnap 0 backup "$uri" --to repo
 says err "removing what a backup that broke has left: $kept.partial"
 healthy
+# Nor is it taken up by one that compresses, which writes in other pieces.
+rm -rf repo
+cp -r broken.repo repo
+blksnap 0 backup --compress "$uri" --to repo
+says err "removing what a backup that broke has left: $kept.partial"
+healthy
 stop
 rm -rf repo
 cp -r broken.repo repo

@@ -150,6 +150,54 @@ PATH=$PWD/bin:$PATH "$BLKSNAP" verify repo >out 2>err || status=$?
     fail "$(cat out err)"
 healthy
 
+# The same before the comparison with a source, which is of the newest point.
+rm -rf repo once bin/qemu-img
+cp -r good repo
+blksnap 0 backup "$uri" --to repo
+cat >bin/qemu-img <<EOF
+#!/bin/bash
+if [ "\$1" = check ] && mkdir once 2>/dev/null; then
+    PATH=$PATH "$BLKSNAP" prune -q repo --point $second >pruned 2>&1
+fi
+exec "$(command -v qemu-img)" "\$@"
+EOF
+chmod +x bin/qemu-img
+status=0
+PATH=$PWD/bin:$PATH "$BLKSNAP" verify repo --source "$uri" >out 2>err || status=$?
+[ $status = 0 ] || fail "it ended with $status: $(cat out err)"
+says out 'skipped=1'
+
+# What is bad is told, whatever else comes to the repository at that time.
+damaged flip "$second" 0
+cat >bin/qemu-img <<EOF
+#!/bin/bash
+if [ "\$1" = check ]; then
+    PATH=$PATH "$BLKSNAP" backup -q --full "$uri" --name other --to repo >/dev/null
+fi
+exec "$(command -v qemu-img)" "\$@"
+EOF
+status=0
+PATH=$PWD/bin:$PATH "$BLKSNAP" verify repo --point "$second" >out 2>err || status=$?
+[ $status = 1 ] || fail "it ended with $status: $(cat out err)"
+[ "$(find repo -name other.qcow2 | wc -l)" -eq 1 ] || fail "looked at again"
+says out "bad: $second disk at offset"
+
+# QEMU's program is killed, for want of memory say: that is no damage.
+printf '#!/bin/bash\n[ "$1" = create ] || kill -9 $$\nexec %s "$@"\n' \
+    "$(command -v qemu-img)" >bin/qemu-img
+rm -rf repo
+cp -r good repo
+for words in 'verify repo' 'restore repo --to no.raw' "backup $uri --to repo"; do
+    status=0
+    # shellcheck disable=SC2086  # words
+    PATH=$PWD/bin:$PATH "$BLKSNAP" $words >out 2>err || status=$?
+    [ $status = 1 ] || fail "$words ended with $status: $(cat out err)"
+    says err 'qemu-img was ended by signal 9'
+    ! grep -e bad -e damaged out err || fail "$words: damaged?"
+done
+[ "$(points)" -eq 2 ] || fail "points"
+rm bin/qemu-img
+
 # How far it is is told of all images together. (It waits before each of them.)
 rm -rf repo
 head -c 8M /dev/urandom >big.raw

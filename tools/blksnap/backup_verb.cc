@@ -197,8 +197,9 @@ Run define_backup(CLI::App& options) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   options
-      .add_option("--rate", values->rate,
-                  "read no more than so many bytes a second, or with K, M, G or T")
+      .add_option(
+          "--rate", values->rate,
+          "read no more than so many bytes a second, or with K, M, G or T")
       ->type_name("SIZE");
   options.add_flag("-q,--quiet", values->quiet, "say nothing but errors");
   return [values](const Output& output) { return back_up(output, *values); };

@@ -34,8 +34,8 @@ int finish(int status) {
   return failed(fail(errno, "write to standard output"));
 }
 
-// A chain of backups is as many open files as it has points, here and in the
-// programs that this one starts. 64 Ki are more than any chain should have.
+// A chain of backups is two open files for each of its points, of each disk
+// that is looked at, here and in the programs that this one starts.
 void allow_many_files() {
   constexpr rlim_t kEnough = 64 * 1024;
   rlimit limit = {};

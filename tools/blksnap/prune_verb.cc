@@ -62,17 +62,17 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
     text +=
         (request.dry_run ? "would remove " : "removed ") + point.text() + "\n";
   for (const auto& point : report->kept) text += "kept " + point.text() + "\n";
-  Json busy = Json::array();
+  Json failed = Json::array();
   std::string why;
-  for (const auto& one : report->busy) {
-    busy.push_back({{"point", one.point.text()}, {"what", one.why.message}});
+  for (const auto& one : report->failed) {
+    failed.push_back({{"point", one.point.text()}, {"what", one.why.message}});
     why += (why.empty() ? "" : "; ") + one.why.message;
   }
   output.say(text, {{"removed", names(report->removed)},
                     {"kept", names(report->kept)},
-                    {"busy", std::move(busy)},
+                    {"failed", std::move(failed)},
                     {"dry_run", request.dry_run}});
-  if (report->busy.empty()) return kSuccess;
+  if (report->failed.empty()) return kSuccess;
   return refuse(EBUSY, "not all was removed: " + why);
 }
 

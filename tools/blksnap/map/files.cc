@@ -90,7 +90,7 @@ void find_files(const std::string& path, std::size_t count, Scene& scene) {
       const char* package = ext ? "e2fsprogs" : "xfsprogs";
       scene.notes.push_back(
           "files cannot be told: " + files.error().message +
-          (files.error().code == ENOENT
+          (files.error().code == ENOPKG
                ? std::string("; install the package ") + package
                : ""));
       continue;
