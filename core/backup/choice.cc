@@ -9,7 +9,6 @@
 #include "backup/soundness.h"
 
 namespace blksnap::backup {
-
 namespace {
 
 // "a, b and c"
@@ -109,13 +108,10 @@ Result<ChosenDisk> ChosenDisk::open(const std::string& path,
                                     const std::string& disk) {
   auto chosen = hold(path, point, disk);
   if (!chosen) return chosen.error();
-  const auto sound = chosen->check();
-  if (sound) return chosen;
-  return is_damage(sound.error())
-             ? context("point " + chosen->point().text() + ", disk " +
-                           chosen->disk().name + " is damaged",
-                       sound.error())
-             : sound.error();
+  if (const auto sound = chosen->check(); !sound)
+    return as_damage(*chosen->chain_.back(), chosen->disk().name,
+                     sound.error());
+  return chosen;
 }
 
 Result<void> ChosenDisk::check() const {

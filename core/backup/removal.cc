@@ -143,21 +143,9 @@ class Removal {
     const Point& child = children_.at(heir.child);
     const auto chain = Repository::chain(listing_, child, heir.disk.name);
     if (!chain) return chain.error();
-    if (auto good = check_images(repository_, listing_, *chain, heir.disk.name);
-        !good)
-      return is_damage(good.error())
-                 ? context("point " + child.name.text() + ", disk " +
-                               heir.disk.name + " is damaged",
-                           good.error())
-                 : good.error();
-    const auto images = image_chain_info(image_of(heir).string());
-    if (!images) return images.error();
-    // (Not on what the point itself stands on.)
-    const std::string wanted = "../" + point_.text() + "/" + heir.disk.image;
-    if (images->front().backing == wanted) return {};
-    return refuse(EINVAL, image_of(heir).string() + " stands on '" +
-                              images->front().backing + "', and should on '" +
-                              wanted + "'");
+    const auto good =
+        check_images(repository_, listing_, *chain, heir.disk.name);
+    return good ? good : as_damage(child, heir.disk.name, good.error());
   }
 
   fs::path image_of(const Heir& heir) const {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <utility>
 
 #include "backup/image.h"
 
@@ -13,16 +15,21 @@ std::string backing_of(const DiskRecord& disk) {
   return disk.parent ? "../" + disk.parent->text() + "/" + disk.image : "";
 }
 
-// The same where prune() got as far as to take an image away, and no further.
-std::string backing_instead_of(const Listing& listing, const DiskRecord& disk) {
-  for (const Point& point : listing.removed)
-    if (disk.parent == point.name)
-      if (const DiskRecord* record = point.manifest.find(disk.name))
-        return backing_of(*record);
+// The same as it is now, where prune() got as far as to take the image below
+// away, and no further.
+std::string backing_now(const Repository& repository, const Listing& listing,
+                        const DiskRecord& disk) {
+  for (const Point& point : listing.removed) {
+    const DiskRecord* record = point.manifest.find(disk.name);
+    if (disk.parent != point.name || !record) continue;
+    std::error_code error;
+    if (!std::filesystem::exists(repository.image(point.name, *record), error))
+      return backing_of(*record);
+  }
   return backing_of(disk);
 }
 
-Result<void> check(const Listing& listing, const DiskRecord& disk,
+Result<void> check(const DiskRecord& disk, const std::string& backing,
                    const ImageInfo& info) {
   if (info.size != disk.size)
     return refuse(EINVAL, "the image has " + std::to_string(info.size) +
@@ -31,11 +38,10 @@ Result<void> check(const Listing& listing, const DiskRecord& disk,
   if (!info.data_file.empty())
     return refuse(EINVAL, "the image has its data in another file, '" +
                               info.data_file + "'");
-  if ((info.backing != backing_of(disk) &&
-       info.backing != backing_instead_of(listing, disk)) ||
+  if (info.backing != backing ||
       (!info.backing.empty() && info.backing_format != "qcow2"))
     return refuse(EINVAL, "the image stands on '" + info.backing +
-                              "', not on '" + backing_of(disk) +
+                              "', not on '" + backing +
                               "' as the manifest says");
   return {};
 }
@@ -49,6 +55,13 @@ bool is_damage(const Error& error) {
          std::end(kOthers);
 }
 
+Error as_damage(const Point& point, const std::string& disk, Error error) {
+  if (!is_damage(error)) return error;
+  return context(
+      "point " + point.name.text() + ", disk " + disk + " is damaged",
+      std::move(error));
+}
+
 Result<void> check_images(const Repository& repository, const Listing& listing,
                           const std::vector<const Point*>& chain,
                           const std::string& disk) {
@@ -60,11 +73,12 @@ Result<void> check_images(const Repository& repository, const Listing& listing,
   auto point = chain.rbegin();
   for (const ImageInfo& info : *images) {
     const DiskRecord& record = *(*point)->manifest.find(disk);
-    if (auto good = check(listing, record, info); !good)
+    const std::string backing = backing_now(repository, listing, record);
+    if (auto good = check(record, backing, info); !good)
       return *point == &top
                  ? good.error()
                  : context("point " + (*point)->name.text(), good.error());
-    if (info.backing != backing_of(record)) ++point;
+    if (backing != backing_of(record)) ++point;
     if (++point == chain.rend()) break;  // it stands on nothing, as it should
   }
   return {};

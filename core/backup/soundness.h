@@ -17,6 +17,9 @@ namespace blksnap::backup {
 // others do now: nobody knows whether something is damaged.
 bool is_damage(const Error& error);
 
+// Says whose damage it is, if it is one.
+Error as_damage(const Point& point, const std::string& disk, Error error);
+
 // Does each image of a chain (Repository::chain()) have the size of its
 // manifest, and stand on that of the point below, as a qcow2 image of this
 // repository and on nothing else? Reads headers alone. EINVAL with a sentence,
