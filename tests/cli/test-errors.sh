@@ -30,6 +30,7 @@ bad "no option '--json' before a command; see blksnap checkpoint --help" \
     checkpoint --json list
 bad '--device is required; see blksnap checkpoint add --help' checkpoint add x
 bad "'-' is no target" pull nbd+unix:///?socket=none -
+bad "'-' is no target" restore none --to -
 bad 'either --file or --device' markdirtyblock
 bad 'excludes' markdirtyblock -f x -d /dev/fake -r 0:1
 for range in 1 1: :1 1:0 -1:1 1:1x 1:1,2:1 0x1:1 18446744073709551616:1; do

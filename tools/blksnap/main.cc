@@ -16,6 +16,13 @@
 
 namespace blksnap::tool {
 
+Result<void> check_target(const std::string& target) {
+  if (target != "-") return {};
+  return refuse(EINVAL,
+                "'-' is no target: a copy is written at random places; ./- "
+                "names such a file");
+}
+
 void complain(const Error& error) {
   std::fprintf(stderr, "blksnap: %s\n", error.message.c_str());
 }

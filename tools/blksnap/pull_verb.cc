@@ -42,10 +42,7 @@ Run define_pull(CLI::App& options) {
     // An empty name would ask for everything, and look like an incremental.
     if (since->count() && values->since.empty())
       return refuse(EINVAL, "--since: a checkpoint has to be named");
-    if (values->target == "-")
-      return refuse(EINVAL,
-                    "'-' is no target: a copy is written at random places; "
-                    "./- names such a file");
+    if (auto good = check_target(values->target); !good) return good.error();
     auto source = copy::Source::connect(values->uri, values->since);
     if (!source) return source.error();
     if (source->incremental() && !source->changes()) {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <cerrno>
 #include <memory>
 
 #include "backup/restore.h"
@@ -28,10 +27,8 @@ Run define_restore(CLI::App& options) {
   options.add_flag("--force", request.force, "overwrite a file that exists");
   options.add_flag("-q,--quiet", values->quiet, "show no progress");
   return [values](const Output& output) -> Result<ExitStatus> {
-    if (values->request.target == "-")
-      return refuse(EINVAL,
-                    "--to -: standard output is no target, since a disk is "
-                    "written at any place; ./- names a file of that name");
+    if (auto good = check_target(values->request.target); !good)
+      return good.error();
     Progress progress(output, values->quiet);
     SingleProgress single(progress);
     const auto report = backup::restore(values->request, single);
