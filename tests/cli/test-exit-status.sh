@@ -60,6 +60,7 @@ blksnap 1 pull nbd+unix:///?socket=none copy
 # What a server cannot tell.
 requires nbdkit
 nbdkit -U socket -P pid memory 64k
+wait_for test -s pid # written after it left for the background
 servers+=("$(cat pid)")
 blksnap 0 pull 'nbd+unix:///?socket=socket' copy
 cp copy before

@@ -47,6 +47,7 @@ does() {
 
 # Repositories. (Notes on a full backup are on standard error.)
 nbdkit -U "$PWD/socket" -P "$PWD/pid" pattern 4M
+wait_for test -s pid # written after it left for the background
 servers+=("$(cat pid)")
 uri='nbd+unix:///?socket=socket'
 "$BLKSNAP" backup --json "$uri" --name disk --checkpoint monday --rate 4M --to repo \
