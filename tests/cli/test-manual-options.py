@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The options of each command are the same in its --help and in blksnap(8)."""
+"""The options of each command are the same in its --help and in blksnap(8), and
+the examples of the help use no others."""
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -32,6 +34,23 @@ def helped(words=()):
                                   for name in found.group(1).split(",")}}
     return {command: options for word in below
             for command, options in helped((*words, word)).items()}
+
+
+def faults_of_examples(command, options):
+    """What is wrong with the examples of a command's help, in sentences."""
+    lines = "\n".join(block(help_of(command.split()), "Examples"))
+    examples = [shlex.split(line)
+                for line in lines.replace("\\\n", " ").splitlines()]
+    if not examples:
+        yield "has no example"
+    for example in examples:
+        # What reads its output is not ours.
+        ours = example[:example.index("|")] if "|" in example else example
+        if " ".join(ours).find(f"blksnap {command}") != 0:
+            yield f"has an example of something else: {shlex.join(example)}"
+        for word in ours:
+            if word.startswith("-") and word.split("=")[0] not in options:
+                yield f"has an example with an option that is not there: {word}"
 
 
 def flags(line):
@@ -78,6 +97,9 @@ def main():
     for command, options in there.items():
         if not COMMON <= options:
             print(f"FAILED: {command} lacks {COMMON - options}")
+            wrong += 1
+        for fault in faults_of_examples(command, options):
+            print(f"FAILED: the help of {command} {fault}")
             wrong += 1
         for what, names in (("page", options - COMMON - told.get(command, set())),
                             ("help", told.get(command, set()) - options)):
