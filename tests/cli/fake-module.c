@@ -2,7 +2,7 @@
 // Preloaded (LD_PRELOAD): answers the module's ioctls with fixed values, so
 // that what is printed can be compared letter by letter. /dev/fake, or what
 // $FAKE_DEVICE says, is its block device, the file $FAKE_IMAGE the image of it
-// in a snapshot. Each call is a
+// in a snapshot. Its last take is $FAKE_TAKE, or 7. Each call is a
 // line in the file $FAKE_LOG; $FAKE_FAIL, as "CALL=ERRNO", makes one call fail.
 // /dev/fake-link leads to it. $FAKE_BLOCK is what is listed as
 // /sys/class/block. With $FAKE_UID it answers to this user alone, as the module
@@ -125,7 +125,8 @@ static int filter_control(struct blkfilter_ctl* ctl) {
                                      .block_count = BLOCKS,
                                      .generation_id = uuid,
                                      .changes_number = 7};
-      if (getenv("FAKE_NO_TAKE")) info.changes_number = 0;
+      const char* take = getenv("FAKE_TAKE");
+      if (take) info.changes_number = (unsigned char)atoi(take);
       memcpy(opt, &info, sizeof(info));
       return called("cbtinfo", "");
     }

@@ -62,7 +62,7 @@ done
 bad '--device is required' add x
 bad 'NAME is required' add -d /dev/fake
 bad 'No such file' add x -d /dev/none
-FAKE_NO_TAKE=1 bad 'no snapshot of /dev/fake was taken' add x -d /dev/fake
+FAKE_TAKE=0 bad 'no snapshot of /dev/fake was taken' add x -d /dev/fake
 FAKE_FAIL=cbtinfo=2 bad 'no filter is attached' add x -d /dev/fake
 
 # A name that is given does not move by itself.

@@ -18,6 +18,6 @@ blksnap 1 readcbtmap -d /dev/fake -f /dev/null --format=saved
 says err 'not a regular file'
 [ -c /dev/null ] || fail "/dev/null is gone"
 # No take, no instant that a checkpoint could name.
-FAKE_NO_TAKE=1 blksnap 1 readcbtmap -d /dev/fake -f none --format=saved
+FAKE_TAKE=0 blksnap 1 readcbtmap -d /dev/fake -f none --format=saved
 says err 'no snapshot was taken'
 [ ! -e none ] || fail "a file for nothing"

@@ -38,3 +38,19 @@ blksnap 0 status --json --checkpoints "$names"
 jq -e '.devices[0].checkpoints == [] and
     (.warnings | any(startswith("names of checkpoints are not known: '"$names"': parse error at line")))' \
     out >/dev/null || fail "$(cat out)"
+
+# What somebody should do something about. (The image of the device is lost.)
+warns() { # JQ-CONDITION
+    jq -e ".warnings | any($1)" out >/dev/null
+}
+lost='startswith("/dev/fake: its image /dev/blksnap-259-1 is lost: No space left on device; ")'
+late='test("^/dev/fake: take [0-9]+ of 254 of this generation; ")'
+EALREADY=114
+FAKE_TAKE=250 FAKE_FAIL=snapshotadd=$EALREADY blksnap 0 status --json --checkpoints "$names"
+warns "$lost" || fail "an image is lost: $(cat out)"
+warns "$late" || fail "a generation ends: $(cat out)"
+jq -e '.snapshots[0].devices == ["/dev/fake"]' out >/dev/null || fail "$(cat out)"
+touch image
+FAKE_TAKE=249 FAKE_IMAGE=$scratch/image blksnap 0 status --json --checkpoints "$names"
+! warns "$lost" || fail "no image is lost: $(cat out)"
+! warns "$late" || fail "no generation ends yet: $(cat out)"
