@@ -7,7 +7,9 @@ requires split sha256sum xxd
 size=$((16 << 20 | 512 * 3))
 new_disk $size
 serve
+before=$(date -u +%FT%TZ)
 blksnap 0 backup "$uri" --to repo
+after=$(date -u +%FT%TZ)
 says err 'disk: full backup: there is no point of this disk yet'
 [ "$(head -1 out)" = "point=$(point)" ] || fail "$(cat out)"
 says out 'disk=disk kind=full size=16778752'
@@ -20,6 +22,12 @@ healthy
 [ "$(manifest .size)" = $size ] || fail "size"
 [ "$(manifest .checkpoint)" = "$generation.1" ] || fail "checkpoint"
 [ "$(manifest '.read_bytes + .zeroed_bytes')" = $size ] || fail "bytes"
+started=$(jq -r .started "repo/$(point)/manifest.json")
+finished=$(jq -r .finished "repo/$(point)/manifest.json")
+printf '%s\n' "$before" "$started" "$finished" "$after" | LC_ALL=C sort -c ||
+    fail "times: $started, $finished"
+[ "$(jq -r .tool "repo/$(point)/manifest.json")" = "$("$BLKSNAP" --version)" ] ||
+    fail "tool"
 # "content" with the tools of every system.
 [ "$(manifest .content)" = "$(split -b 64K --filter='sha256sum' disk.raw |
     cut -c-64 | xxd -r -p | sha256sum | cut -c-64)" ] || fail "content"

@@ -67,6 +67,11 @@ blksnap 0 backup --json --full --rate 4M "$uri" --to repo
 [ $SECONDS -ge 1 ] || fail "too quick: $SECONDS s"
 [ "$(head -1 out | jq 'has("progress")')" = true ] || fail "$(cat out)"
 [ "$(head -1 out | jq '.progress.total_bytes')" -ge 8000000 ] || fail "$(cat out)"
+# At this rate, what is left takes as long as that.
+jq -es 'map(select(.progress).progress) | all(
+    (.total_bytes - .done_bytes) as $left | .bytes_per_second > 0 and
+    .seconds_left * .bytes_per_second <= $left and
+    (.seconds_left + 1) * (.bytes_per_second + 1) >= $left)' out >/dev/null || fail "$(cat out)"
 [ "$(tail -1 out | jq -r .point)" = "$(point)" ] || fail "$(cat out)"
 [ "$(tail -1 out | jq -r '.disks[0].why')" = 'a full backup was asked for' ] ||
     fail "$(cat out)"
