@@ -70,6 +70,7 @@ jq -e --argjson start $start --argjson base "$base" \
 "$BLKSNAP" map --image disk --files=1 map >out
 grep -qx ' *2  ext4 *16M *16M *100K *0\.6 % *96\.2 %  root' out ||
     fail "no line of the partition: $(cat out)"
+grep -qx ' *outside *32M *4K *0\.0 % *3\.8 %' out || fail "no line of the rest: $(cat out)"
 grep -qx ' *80K *3 *2  /var/lib/base.db' out || fail "no file: $(cat out)"
 ! grep -q 'a b.log' out || fail "more files than asked for"
 [ "$(sha256sum <disk)" = "$sum" ] || fail "the image was written to"
@@ -98,23 +99,36 @@ changes boot disk 1 1048576:4096
 "$BLKSNAP" map --image disk --files boot >out
 says out 'note: partition 1: files can be told of ext4 and xfs alone'
 
+# XFS: one file in the first of its allocation groups, of which none is a power
+# of two in size, and one that has room only in another.
 if command -v mkfs.xfs >/dev/null && command -v xfs_db >/dev/null; then
+    head -c 4096 /dev/urandom >far
+    truncate -s 12M far
+    truncate -s 72M near
     printf '%s\n' /boot '0 0' 'd--755 0 0' \
-        "base.db ---644 0 0 $scratch/tree/var/lib/base.db" '$' >proto
+        "base.db ---644 0 0 $scratch/tree/var/lib/base.db" \
+        "near ---644 0 0 $scratch/near" "far ---644 0 0 $scratch/far" '$' >proto
     truncate -s 320M x.img
-    mkfs.xfs -q -p proto x.img
-    place=$(python3 - <<'EOF'
-want = open("tree/var/lib/base.db", "rb").read(4096)
+    mkfs.xfs -q -d agcount=4 -p proto x.img
+    group=$(xfs_db -r -c 'sb 0' -c 'print agblocks' x.img | sed 's/.* = //')
+    place_of() { # FILE : by its content
+        python3 - "$1" <<'EOF'
+import sys
+want = open(sys.argv[1], "rb").read(4096)
 image = open("x.img", "rb")
 at = 0
 while image.read(4096) != want:
     at += 4096
 print(at)
 EOF
-    )
-    changes xmap x.img 2 "$place:$((30 * 4096))" 0:512
+    }
+    base=$(place_of tree/var/lib/base.db)
+    far=$(place_of far)
+    ((group & (group - 1))) || fail "groups of $group blocks"
+    ((base / 4096 < group && far / 4096 > group)) || fail "all in one group"
+    changes xmap x.img 2 "$base:$((30 * 4096))" 0:512 "$far:$((9 * 4096))"
     "$BLKSNAP" map --image x.img --files --json xmap >out
     [ "$(jq -c '[.files[] | [.path, .changed_bytes]]' out)" = \
-        '[["/base.db",122880],["(metadata, log or free space)",4096]]' ] ||
+        '[["/base.db",122880],["/far",36864],["(metadata, log or free space)",4096]]' ] ||
         fail "$(cat out)"
 fi

@@ -47,11 +47,12 @@ grep -qx ' *5 *4K *0\.4 % *█*' out || fail "no line of take 5: $(cat out)"
 ! grep -q $'\033' out || fail "colours in a pipe"
 
 # How high a character is says how much of it changed: a half; an eighth; the
-# least that there can be is seen, and what is nearly all is not all.
+# least that there can be is seen, and what is nearly all is not all; a half in
+# two takes.
 write coarse $((1 << 26)) 4096 9 \
-    '[(0, 8, 9), (16, 2, 9), (32, 1, 9), (48, 15, 9), (64, 16, 9)]'
+    '[(0, 8, 9), (16, 2, 9), (32, 1, 9), (48, 15, 9), (64, 16, 9), (80, 4, 7), (84, 4, 9)]'
 "$BLKSNAP" map coarse >out
-grep -q '^ *0 ▄▁▁▇█·' out || fail "other heights: $(cat out)"
+grep -q '^ *0 ▄▁▁▇█▄·' out || fail "other heights: $(cat out)"
 says out 'a character is 64K, a row 4M'
 LC_ALL=C "$BLKSNAP" map map >out
 ! LC_ALL=C grep -q $'[\x80-\xff]' out || fail "not ASCII in the C locale"
@@ -74,6 +75,19 @@ TERM=xterm on_terminal "$BLKSNAP" map map >out
 grep -q $'\033\[38;5;' out || fail "no colours on a terminal"
 TERM=xterm COLORTERM=truecolor on_terminal "$BLKSNAP" map map >out
 grep -q $'\033\[38;2;' out || fail "no true colours"
+# The legend tells what they mean.
+python3 - out <<'EOF' || fail "other colours: $(cat -A out)"
+import re, sys
+text = open(sys.argv[1], encoding="utf-8").read()
+run = r"\033\[38;2;([0-9;]+)m(█+)\033\[m"
+legend = re.search(r"^ *take (.*)\(newest", text, re.M).group(1)
+number_of = {colour: int(number)
+             for colour, _, number in re.findall(run + r" (\d+) ", legend)}
+assert sorted(number_of.values()) == [1, 2, 3, 4, 5], number_of
+row = re.search(r"^ +256K (.*)$", text, re.M).group(1)
+assert [(number_of[colour], len(bar)) for colour, bar in re.findall(run, row)] == \
+    [(3, 6), (5, 1), (3, 57)], row
+EOF
 TERM=xterm NO_COLOR=1 on_terminal "$BLKSNAP" map map >out
 ! grep -q $'\033' out || fail "colours in spite of NO_COLOR"
 
