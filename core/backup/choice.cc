@@ -108,17 +108,12 @@ Result<ChosenDisk> ChosenDisk::open(const std::string& path,
                                     const std::string& disk) {
   auto chosen = hold(path, point, disk);
   if (!chosen) return chosen.error();
-  if (const auto sound = chosen->check(); !sound)
-    return as_damage(*chosen->chain_.back(), chosen->disk().name,
-                     sound.error());
+  const std::string& name = chosen->disk().name;
+  if (const auto sound = check_chain(chosen->repository_, chosen->listing_,
+                                     chosen->chain_, name);
+      !sound)
+    return as_damage(*chosen->chain_.back(), name, sound.error());
   return chosen;
-}
-
-Result<void> ChosenDisk::check() const {
-  auto good = check_images(repository_, listing_, chain_, disk_->name);
-  if (!good) return good;
-  const auto found = digests();
-  return found ? check_digests(*found, *disk_) : found.error();
 }
 
 Result<DigestChain> ChosenDisk::digests() const {

@@ -57,7 +57,6 @@ class ChosenDisk {
  private:
   ChosenDisk(Repository repository, Listing listing)
       : repository_(std::move(repository)), listing_(std::move(listing)) {}
-  Result<void> check() const;
 
   Repository repository_;
   Listing listing_;  // has what is pointed to below

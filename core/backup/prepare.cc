@@ -44,9 +44,10 @@ Result<void> check_since(const Listing& listing, const Point& newest,
 
 // QEMU finds an image by a path that goes through all points above it,
 // POINT/../PARENT/.. and so on, and no path may be longer than PATH_MAX.
-Result<void> check_length(const Repository& repository,
-                          const std::vector<const Point*>& chain,
-                          const std::string& disk) {
+// Why nothing more can stand on the chain; empty if it can.
+std::string why_too_long(const Repository& repository,
+                         const std::vector<const Point*>& chain,
+                         const std::string& disk) {
   // For a repository that comes to have a longer path.
   constexpr std::size_t kReserve = 512;
   std::size_t length =
@@ -55,27 +56,10 @@ Result<void> check_length(const Repository& repository,
           .size() +
       sizeof "20261122T010203Z-999999.partial/..";
   for (const Point* point : chain) length += point->name.text().size() + 4;
-  if (length + kReserve <= PATH_MAX) return {};
-  return refuse(ENAMETOOLONG,
-                "the newest point stands on " +
-                    std::to_string(chain.size() - 1) +
-                    " others, which is as many as QEMU can follow; blksnap "
-                    "prune makes that less");
-}
-
-// Is all there that an increment would stand on, and what its manifests say?
-Result<void> check_parent(const Repository& repository, const Listing& listing,
-                          const Point& parent, const std::string& disk) {
-  const auto chain = Repository::chain(listing, parent, disk);
-  if (!chain) return chain.error();
-  if (auto good = check_length(repository, *chain, disk); !good) return good;
-  if (auto good = check_images(repository, listing, *chain, disk); !good)
-    return good;
-  const DiskRecord& record = *parent.manifest.find(disk);
-  const Blocks blocks(record.size);
-  auto tables = repository.tables(*chain, disk, blocks);
-  if (!tables) return tables.error();
-  return check_digests(DigestChain(blocks, std::move(*tables)), record);
+  if (length + kReserve <= PATH_MAX) return "";
+  return "the newest point stands on " + std::to_string(chain.size() - 1) +
+         " others, which is as many as QEMU can follow; blksnap prune makes "
+         "that less";
 }
 
 // Another server may have another disk of this name, and a bitmap of it that is
@@ -101,9 +85,13 @@ Result<std::string> why_not(const Wish& wish, const std::string& disk,
   if (!source.changes())
     return "the server does not offer " + source.changes_name() +
            ": the generation has changed, or the checkpoint is unknown there";
-  const auto good = check_parent(repository, listing, *wish.parent, disk);
+  const auto chain = Repository::chain(listing, *wish.parent, disk);
+  if (chain)
+    if (auto why = why_too_long(repository, *chain, disk); !why.empty())
+      return why;
+  const auto good = chain ? check_chain(repository, listing, *chain, disk)
+                          : Result<void>(chain.error());
   if (good) return std::string();
-  if (good.error().code == ENAMETOOLONG) return good.error().message;
   if (!is_damage(good.error())) return good.error();
   return "point " + wish.parent->name.text() +
          " is damaged: " + good.error().message;

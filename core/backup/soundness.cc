@@ -92,4 +92,16 @@ Result<void> check_digests(const DigestChain& digests, const DiskRecord& disk) {
                 disk.digests + " does not have the digests of the manifest");
 }
 
+Result<void> check_chain(const Repository& repository, const Listing& listing,
+                         const std::vector<const Point*>& chain,
+                         const std::string& disk) {
+  if (auto good = check_images(repository, listing, chain, disk); !good)
+    return good;
+  const DiskRecord& record = *chain.back()->manifest.find(disk);
+  const Blocks blocks(record.size);
+  auto tables = repository.tables(chain, disk, blocks);
+  if (!tables) return tables.error();
+  return check_digests(DigestChain(blocks, std::move(*tables)), record);
+}
+
 }  // namespace blksnap::backup

@@ -31,4 +31,9 @@ Result<void> check_images(const Repository& repository, const Listing& listing,
 // Are the digests those of the disk's manifest? Reads all tables. EILSEQ.
 Result<void> check_digests(const DigestChain& digests, const DiskRecord& disk);
 
+// Both, of the disk at the last point of a chain: may it be read, or stood on?
+Result<void> check_chain(const Repository& repository, const Listing& listing,
+                         const std::vector<const Point*>& chain,
+                         const std::string& disk);
+
 }  // namespace blksnap::backup

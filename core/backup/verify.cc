@@ -121,8 +121,8 @@ class Verifier {
       if (!there) return skip({ENOENT, point + " has been removed meanwhile"});
       if (links_of(now, at) == links_of(*again, *there))
         return busy ? skip(inspection.error()) : looked(at, *inspection);
+      at = *there;
       newer = std::move(*again);
-      at = *choose(*newer, request_.repository, point, disk);
     }
   }
 
