@@ -59,9 +59,9 @@ blksnap 1 pull nbd+unix:///?socket=none copy
 
 # What a server cannot tell.
 requires nbdkit
-nbdkit -U socket -P pid memory 64k
-wait_for test -s pid # written after it left for the background
-servers+=("$(cat pid)")
+nbdkit -f -U socket memory 64k &
+servers+=($!)
+wait_for listens socket
 blksnap 0 pull 'nbd+unix:///?socket=socket' copy
 cp copy before
 blksnap 3 pull --since monday 'nbd+unix:///?socket=socket' copy

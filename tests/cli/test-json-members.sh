@@ -46,9 +46,9 @@ does() {
 }
 
 # Repositories. (Notes on a full backup are on standard error.)
-nbdkit -U "$PWD/socket" -P "$PWD/pid" pattern 4M
-wait_for test -s pid # written after it left for the background
-servers+=("$(cat pid)")
+nbdkit -f -U "$PWD/socket" pattern 4M &
+servers+=($!)
+wait_for listens socket
 uri='nbd+unix:///?socket=socket'
 "$BLKSNAP" backup --json "$uri" --name disk --checkpoint monday --rate 4M --to repo \
     >out 2>err || fail "$(cat err)"

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The options of each command are the same in its --help and in blksnap(8), and
 the examples of the help use no others."""
+import functools
+import itertools
 import os
 import re
 import shlex
@@ -14,6 +16,7 @@ PAGE = os.environ["SOURCE_DIR"] + "/tools/man/blksnap.8"
 COMMON = {"-h", "--help", "--json"}
 
 
+@functools.cache
 def help_of(words):
     return subprocess.run([BLKSNAP, *words, "--help"], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
@@ -38,15 +41,15 @@ def helped(words=()):
 
 def faults_of_examples(command, options):
     """What is wrong with the examples of a command's help, in sentences."""
-    lines = "\n".join(block(help_of(command.split()), "Examples"))
+    lines = "\n".join(block(help_of(tuple(command.split())), "Examples"))
     examples = [shlex.split(line)
                 for line in lines.replace("\\\n", " ").splitlines()]
     if not examples:
         yield "has no example"
     for example in examples:
         # What reads its output is not ours.
-        ours = example[:example.index("|")] if "|" in example else example
-        if " ".join(ours).find(f"blksnap {command}") != 0:
+        ours = list(itertools.takewhile(lambda word: word != "|", example))
+        if not " ".join(ours).startswith(f"blksnap {command}"):
             yield f"has an example of something else: {shlex.join(example)}"
         for word in ours:
             if word.startswith("-") and word.split("=")[0] not in options:
