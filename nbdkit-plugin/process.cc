@@ -5,13 +5,11 @@
 #include <dirent.h>
 #include <nbdkit-plugin.h>
 #include <pthread.h>
-#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <mutex>
 
 #include "base/log.h"
 #include "export/open.h"
@@ -22,19 +20,12 @@ namespace {
 
 // Sends the log where nbdkit's own messages go: to syslog, once it is in the
 // background.
-class NbdkitSink final : public spdlog::sinks::base_sink<std::mutex> {
- protected:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    spdlog::memory_buf_t line;
-    formatter_->format(message, line);
-    const std::string text(line.data(), line.size());
-    if (message.level >= spdlog::level::warn)
-      nbdkit_error("%s", text.c_str());
-    else
-      nbdkit_debug("%s", text.c_str());
-  }
-  void flush_() override {}
-};
+void log_by_nbdkit(LogLevel level, const std::string& line) {
+  if (level >= LogLevel::kWarning)
+    nbdkit_error("%s", line.c_str());
+  else
+    nbdkit_debug("%s", line.c_str());
+}
 
 // The descriptors that are open now, in order.
 std::vector<int> open_descriptors() {
@@ -84,9 +75,7 @@ std::unique_ptr<Process> the_process;
 Process& process() {
   if (!the_process) {
     the_process = std::make_unique<Process>();
-    auto sink = std::make_shared<NbdkitSink>();
-    sink->set_formatter(message_formatter());
-    logger().sinks() = {std::move(sink)};
+    send_log_to(log_by_nbdkit);
   }
   return *the_process;
 }

@@ -6,6 +6,6 @@
 
 int main(int argc, char** argv) {
   // Tests walk many failures on purpose; what counts of them is checked.
-  blksnap::logger().set_level(spdlog::level::off);
+  blksnap::logger().set_level(blksnap::LogLevel::kOff);
   return doctest::Context(argc, argv).run();
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/log.h"
 
+#include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <cerrno>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
-#include <string>
 #include <utility>
+
+#include "base/format.h"
 
 namespace blksnap {
 
@@ -31,7 +36,7 @@ std::string value_of(const LogField& field) {
   if (const auto* text = std::get_if<std::string_view>(&field.value))
     return quoted(*text);
   if (const auto* number = std::get_if<double>(&field.value))
-    return fmt::format("{:.3f}", *number);
+    return formatted("{:.3f}", *number);
   return std::to_string(std::get<std::uint64_t>(field.value));
 }
 
@@ -42,7 +47,7 @@ class TextFields : public spdlog::custom_flag_formatter {
               spdlog::memory_buf_t& line) override {
     for (const LogField& field : fields_of_line) {
       if (!field.in_message)
-        append(line, fmt::format(" {}={}", field.name, value_of(field)));
+        append(line, formatted(" {}={}", field.name, value_of(field)));
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
@@ -58,7 +63,7 @@ class JsonMembers : public spdlog::custom_flag_formatter {
     append(line, "\"message\":" +
                      quoted({message.payload.data(), message.payload.size()}));
     for (const LogField& field : fields_of_line)
-      append(line, fmt::format(",\"{}\":{}", field.name, value_of(field)));
+      append(line, formatted(",\"{}\":{}", field.name, value_of(field)));
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
     return std::make_unique<JsonMembers>();
@@ -74,32 +79,92 @@ std::unique_ptr<spdlog::formatter> formatter(
   return made;
 }
 
+spdlog::level::level_enum level_of_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kOff:
+      break;
+  }
+  return spdlog::level::off;
+}
+
+LogLevel level_of(spdlog::level::level_enum level) {
+  for (const LogLevel one : {LogLevel::kDebug, LogLevel::kInfo,
+                             LogLevel::kWarning, LogLevel::kError})
+    if (level <= level_of_spdlog(one)) return one;
+  return LogLevel::kOff;
+}
+
 std::unique_ptr<spdlog::formatter> text_formatter() {
   return formatter<TextFields>("%Y-%m-%d %H:%M:%S.%e %n %l: %v%*",
                                spdlog::pattern_time_type::local);
 }
 
+class ReceiverSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit ReceiverSink(LogReceiver receiver)
+      : receiver_(std::move(receiver)) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    receiver_(level_of(message.level), {line.data(), line.size()});
+  }
+  void flush_() override {}
+
+ private:
+  const LogReceiver receiver_;
+};
+
+spdlog::logger& engine() {
+  static spdlog::logger* const made = [] {
+    auto* log = new spdlog::logger(
+        "blksnap", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    log->set_formatter(text_formatter());
+    return log;
+  }();
+  return *made;
+}
+
 }  // namespace
 
-spdlog::logger& logger() {
-  static spdlog::logger* const log = [] {
-    auto* made = new spdlog::logger(
-        "blksnap", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_formatter(text_formatter());
-    return made;
-  }();
-  return *log;
+Logger& logger() {
+  static Logger log;  // has no state: spdlog's logger is never destroyed
+  return log;
+}
+
+LogLevel Logger::level() const {
+  return level_of(engine().level());
+}
+
+void Logger::set_level(LogLevel level) {
+  engine().set_level(level_of_spdlog(level));
+}
+
+void Logger::write(LogLevel level, fmt::string_view text,
+                   fmt::format_args values) noexcept try {
+  if (!engine().should_log(level_of_spdlog(level))) return;
+  engine().log(level_of_spdlog(level), formatted_from(text, values));
+} catch (const std::exception&) {
 }
 
 Result<void> set_log_level(std::string_view name) {
   struct Level {
     std::string_view name;
-    spdlog::level::level_enum level;
+    LogLevel level;
   };
   static constexpr Level kLevels[] = {
-      {"debug", spdlog::level::debug},  {"info", spdlog::level::info},
-      {"warning", spdlog::level::warn}, {"error", spdlog::level::err},
-      {"off", spdlog::level::off},
+      {"debug", LogLevel::kDebug},     {"info", LogLevel::kInfo},
+      {"warning", LogLevel::kWarning}, {"error", LogLevel::kError},
+      {"off", LogLevel::kOff},
   };
   for (const Level& level : kLevels) {
     if (level.name != name) continue;
@@ -112,9 +177,9 @@ Result<void> set_log_level(std::string_view name) {
 
 Result<void> set_log_format(std::string_view name) {
   if (name == "text") {
-    logger().set_formatter(text_formatter());
+    engine().set_formatter(text_formatter());
   } else if (name == "json") {
-    logger().set_formatter(formatter<JsonMembers>(
+    engine().set_formatter(formatter<JsonMembers>(
         R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%*})",
         spdlog::pattern_time_type::utc));
   } else {
@@ -124,18 +189,22 @@ Result<void> set_log_format(std::string_view name) {
   return {};
 }
 
-std::unique_ptr<spdlog::formatter> message_formatter() {
-  return formatter<TextFields>("%v%*", spdlog::pattern_time_type::local, "");
+void send_log_to(LogReceiver receiver) {
+  auto sink = std::make_shared<ReceiverSink>(std::move(receiver));
+  sink->set_formatter(
+      formatter<TextFields>("%v%*", spdlog::pattern_time_type::local, ""));
+  engine().sinks() = {std::move(sink)};
 }
 
-void log_fields(spdlog::level::level_enum level, std::string_view message,
+void log_fields(LogLevel level, std::string_view message,
                 std::span<const LogField> fields) {
   // They are the caller's, and gone after this call, however it ends.
   struct Scope {
     ~Scope() { fields_of_line = {}; }
   } const scope;
   fields_of_line = fields;
-  logger().log(level, "{}", message);
+  engine().log(level_of_spdlog(level),
+               spdlog::string_view_t(message.data(), message.size()));
 }
 
 }  // namespace blksnap

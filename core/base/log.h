@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-// Not spdlog.h: that is all of it, and by its headers alone.
-#include <spdlog/logger.h>
+#include <fmt/core.h>
 
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -14,10 +14,44 @@
 
 namespace blksnap {
 
-// The one log of a process, on standard error: logger().warn("{}: ...", name).
-// Any thread; never throws; created at first use, and never destroyed, so that
-// destructors of other static objects may log.
-spdlog::logger& logger();
+enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
+
+// The log of a process. spdlog writes it; log.cc alone includes spdlog, whose
+// headers cost each file that reads them many seconds of compiling.
+//
+// Any thread may log. No function throws: a line that cannot be formatted, for
+// lack of memory for example, is lost.
+class Logger {
+ public:
+  template <class... T>
+  void debug(fmt::format_string<T...> text, T&&... values) noexcept {
+    write(LogLevel::kDebug, text, fmt::make_format_args(values...));
+  }
+  template <class... T>
+  void info(fmt::format_string<T...> text, T&&... values) noexcept {
+    write(LogLevel::kInfo, text, fmt::make_format_args(values...));
+  }
+  template <class... T>
+  void warn(fmt::format_string<T...> text, T&&... values) noexcept {
+    write(LogLevel::kWarning, text, fmt::make_format_args(values...));
+  }
+  template <class... T>
+  void error(fmt::format_string<T...> text, T&&... values) noexcept {
+    write(LogLevel::kError, text, fmt::make_format_args(values...));
+  }
+
+  LogLevel level() const;
+  // Lines below `level` are dropped; kInfo at start.
+  void set_level(LogLevel level);
+
+ private:
+  void write(LogLevel level, fmt::string_view text,
+             fmt::format_args values) noexcept;
+};
+
+// The one log of a process, on standard error. Created at first use and never
+// destroyed, so that destructors of other static objects may log.
+Logger& logger();
 
 // "debug", "info" (at start), "warning", "error" or "off"; else EINVAL.
 Result<void> set_log_level(std::string_view name);
@@ -27,20 +61,22 @@ Result<void> set_log_level(std::string_view name);
 // EINVAL. Before there are threads.
 Result<void> set_log_format(std::string_view name);
 
-// For sinks that know time and level in their own way: the message and the
-// fields as text, without an end of line.
-std::unique_ptr<spdlog::formatter> message_formatter();
+// Receives each line instead of standard error: the message and the fields as
+// text, without time, level and end of line. Called by one thread at a time.
+using LogReceiver = std::function<void(LogLevel, const std::string& line)>;
+// Before there are threads.
+void send_log_to(LogReceiver receiver);
 
-// What a line tells for programs to find.
+// A named value of a log line, for programs to find.
 struct LogField {
   std::string_view name;
   std::variant<std::uint64_t, double, std::string_view> value;
   bool in_message = false;  // the words say it already: only for JSON
 };
 
-// A line with fields: in text they follow the message, as name=value. As
+// Logs a line with fields: in text they follow the message, as name=value. As
 // logger() otherwise.
-void log_fields(spdlog::level::level_enum level, std::string_view message,
+void log_fields(LogLevel level, std::string_view message,
                 std::span<const LogField> fields);
 
 }  // namespace blksnap

@@ -531,7 +531,7 @@ void Session::log_end() const noexcept try {
   fields.push_back({"received", counts.bytes_received});
   fields.push_back({"sent", counts.bytes_sent});
   fields.push_back({"seconds", took.count()});
-  log_fields(end_ == End::kFault ? spdlog::level::warn : spdlog::level::info,
+  log_fields(end_ == End::kFault ? LogLevel::kWarning : LogLevel::kInfo,
              peer_ + ": closed: " + why_ended_, fields);
 } catch (const std::exception&) {
 }

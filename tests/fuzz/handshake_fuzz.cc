@@ -67,7 +67,7 @@ void serve(std::span<const std::byte> in, Handshake::Security security) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   using blksnap::nbd::Handshake;
-  blksnap::logger().set_level(spdlog::level::off);
+  blksnap::logger().set_level(blksnap::LogLevel::kOff);
   const std::span in(reinterpret_cast<const std::byte*>(data), size);
   blksnap::nbd::serve(in, Handshake::Security::kNone);
   blksnap::nbd::serve(in, Handshake::Security::kTls);

@@ -60,7 +60,7 @@ std::vector<SelectedContext> make_contexts(unsigned count) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   using namespace blksnap::nbd;
-  blksnap::logger().set_level(spdlog::level::off);
+  blksnap::logger().set_level(blksnap::LogLevel::kOff);
   if (size == 0) return 0;
   const std::uint8_t agreed = *data;
   const std::span in(reinterpret_cast<const std::byte*>(data) + 1, size - 1);

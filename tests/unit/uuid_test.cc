@@ -34,7 +34,7 @@ TEST_CASE("uuid: one form only") {
 TEST_CASE("log: levels by name") {
   const auto before = logger().level();
   CHECK(why(set_log_level("warning")) == "");
-  CHECK(logger().level() == spdlog::level::warn);
+  CHECK(logger().level() == LogLevel::kWarning);
   CHECK(why(set_log_level("loud")) ==
         "log level 'loud': want debug, info, warning, error or off");
   logger().set_level(before);
