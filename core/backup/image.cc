@@ -5,15 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "backup/private_socket.h"
 #include "base/fd.h"
+#include "base/json.h"
 
 namespace blksnap::backup {
 namespace {
-
-using nlohmann::json;
 
 constexpr char kFormat[] = "qcow2";
 // How long a server that hung up may take to end.
@@ -50,19 +48,23 @@ Result<std::vector<ImageInfo>> image_chain_info(const std::string& path) {
   const auto said = qemu_img(
       {"info", "-U", "--output=json", "--backing-chain", "-f", kFormat, path});
   if (!said) return said.error();
+  const auto images = parse_json(*said);
+  if (!images)
+    return refuse(EPROTO,
+                  "qemu-img info " + path + ": " + images.error().message);
   try {
     std::vector<ImageInfo> chain;
-    for (const json& image : json::parse(*said)) {
-      const json data =
-          image.value("/format-specific/data"_json_pointer, json());
+    for (const Json& image : *images) {
+      const Json data =
+          image.value(Json::json_pointer("/format-specific/data"), Json());
       chain.push_back({image.at("virtual-size").get<std::uint64_t>(),
                        image.value("backing-filename", ""),
                        image.value("backing-filename-format", ""),
                        data.is_object() ? data.value("data-file", "") : ""});
     }
     return chain;
-  } catch (const json::exception& error) {
-    return refuse(EPROTO, "qemu-img info " + path + ": " + error.what());
+  } catch (const Json::exception& error) {
+    return refuse(EPROTO, "qemu-img info " + path + ": " + reason_of(error));
   }
 }
 
@@ -70,9 +72,13 @@ Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
   const auto said =
       qemu_img({"map", "-U", "--output=json", "-f", kFormat, path});
   if (!said) return said.error();
+  const auto parts = parse_json(*said);
+  if (!parts)
+    return refuse(EPROTO,
+                  "qemu-img map " + path + ": " + parts.error().message);
   try {
     std::vector<ImageLayer> layers;
-    for (const json& part : json::parse(*said))
+    for (const Json& part : *parts)
       layers.push_back(
           {{part.at("start").get<std::uint64_t>(),
             part.at("length").get<std::uint64_t>()},
@@ -81,8 +87,8 @@ Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
            // What is compressed has none, or says so.
            part.contains("offset") && !part.value("compressed", false)});
     return layers;
-  } catch (const json::exception& error) {
-    return refuse(EPROTO, "qemu-img map " + path + ": " + error.what());
+  } catch (const Json::exception& error) {
+    return refuse(EPROTO, "qemu-img map " + path + ": " + reason_of(error));
   }
 }
 

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include "base/json.h"
 
 namespace blksnap::backup {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr int kFormat = 1;
 // A backup of a device that is larger cannot have been made.
@@ -32,7 +31,7 @@ Json to_object(const DiskRecord& disk) {
           {"zeroed_bytes", disk.zeroed_bytes}};
 }
 
-// Throws what nlohmann::json throws.
+// Throws Json::exception.
 Result<DiskRecord> to_disk(const Json& object) {
   DiskRecord disk;
   object.at("name").get_to(disk.name);
@@ -97,19 +96,16 @@ std::string to_json(const Manifest& manifest) {
                        {"finished", manifest.finished},
                        {"disks", std::move(disks)}};
   // Paths need not be UTF-8; JSON has to be.
-  return object.dump(2, ' ', /*ensure_ascii=*/false,
-                     Json::error_handler_t::replace) +
-         "\n";
+  return to_text(object, 2) + "\n";
 }
 
 Result<Manifest> parse_manifest(std::string_view text) {
+  const auto object = parse_json(text);
+  if (!object) return context("not a manifest", object.error());
   try {
-    return to_manifest(Json::parse(text));
+    return to_manifest(*object);
   } catch (const Json::exception& error) {
-    // Without the library's own "[json.exception.parse_error.101]".
-    const std::string_view said = error.what();
-    return refuse(EINVAL, "not a manifest: " +
-                              std::string(said.substr(said.find("] ") + 2)));
+    return refuse(EINVAL, "not a manifest: " + reason_of(error));
   }
 }
 

@@ -9,11 +9,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "backup/image.h"
 #include "backup/writer_lock.h"
+#include "base/json.h"
 #include "io/file.h"
 
 namespace blksnap::backup {
@@ -64,8 +64,9 @@ Result<bool> Repository::has_format() const {
 Result<void> Repository::check_format() const {
   const auto text = read_text(path_ / kFormatFile);
   if (!text) return text.error();
-  const auto object = nlohmann::json::parse(*text, nullptr, false);
-  if (!object.is_object() || object.value("format", 0) != kFormat)
+  const auto object = parse_json(*text);
+  if (!object || !object->is_object() ||
+      object->value("format", Json()) != kFormat)
     return refuse(EINVAL, path_.string() +
                               ": a repository of a format that is not known "
                               "to this version");

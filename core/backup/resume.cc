@@ -6,9 +6,9 @@
 
 #include <cerrno>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
 #include "io/file.h"
 
 namespace blksnap::backup {
@@ -41,18 +41,18 @@ std::string resume_words(const std::vector<PreparedDisk>& disks,
                          bool compress) {
   const std::string boot = text_of("/proc/sys/kernel/random/boot_id");
   if (boot.empty()) return {};
-  auto list = nlohmann::json::array();
+  Json list = Json::array();
   for (const PreparedDisk& disk : disks) {
     if (disk.source.checkpoint().empty()) return {};
-    list.push_back({{"name", disk.name},
-                    {"size", disk.source.size()},
+    list.push_back({{"checkpoint", disk.source.checkpoint()},
+                    {"name", disk.name},
                     {"parent", disk.parent ? disk.parent->text() : ""},
                     {"since", disk.since},
-                    {"checkpoint", disk.source.checkpoint()}});
+                    {"size", disk.source.size()}});
   }
-  const nlohmann::json object = {
+  const Json object = {
       {"boot", boot}, {"compress", compress}, {"disks", std::move(list)}};
-  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return to_text(object);
 }
 
 Result<void> leave_words(const fs::path& folder, const std::string& words) {

@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/format.h"
+#include "base/json.h"
 
 namespace blksnap {
 
@@ -28,8 +28,7 @@ void append(spdlog::memory_buf_t& line, std::string_view text) {
 
 // Names and messages come from clients and file systems: not always UTF-8.
 std::string quoted(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/false,
-                                   nlohmann::json::error_handler_t::replace);
+  return to_text(Json(text));
 }
 
 std::string value_of(const LogField& field) {

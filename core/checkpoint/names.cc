@@ -5,18 +5,15 @@
 #include <cctype>
 #include <cerrno>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
+#include "base/json.h"
 #include "base/utc.h"
 #include "base/uuid.h"
 
 namespace blksnap::checkpoints {
 namespace {
-
-// Members stay in their order, for those who read the file.
-using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
 
@@ -93,25 +90,10 @@ Result<void> check_version(const Json& file) {
   }
   // Before anything else, which another version may change.
   if (*version != kVersion) {
-    return refuse(EINVAL, "of version " + version->dump() +
+    return refuse(EINVAL, "of version " + to_text(*version) +
                               ", and only version 1 is known here");
   }
   return check_members(file, {"version", "checkpoints"});
-}
-
-// What the library throws, without its own name in front.
-std::string reason(const std::exception& error) {
-  const std::string_view text = error.what();
-  const std::size_t end = text.find("] ");
-  return std::string(end == text.npos ? text : text.substr(end + 2));
-}
-
-Result<Json> parse(std::string_view text) {
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    return refuse(EINVAL, reason(error));
-  }
 }
 
 }  // namespace
@@ -156,15 +138,13 @@ Result<std::string> encode(const std::vector<Named>& names) {
   }
   const Json file = {{"version", kVersion},
                      {"checkpoints", std::move(checkpoints)}};
-  try {
-    return file.dump(2) + "\n";
-  } catch (const nlohmann::json::exception& error) {
-    return refuse(EINVAL, reason(error));
-  }
+  auto text = to_exact_text(file, 2);
+  if (text) *text += "\n";
+  return text;
 }
 
 Result<std::vector<Named>> decode(std::string_view text) {
-  const auto file = parse(text);
+  const auto file = parse_json(text);
   if (!file) return file.error();
   if (auto good = check_version(*file); !good) return good.error();
   const auto list = file->find("checkpoints");
