@@ -48,19 +48,19 @@ bool Outbox::gather() {
   return false;
 }
 
-Stream::Outcome Outbox::send(Stream& stream, Settled& settled) {
-  using State = Stream::State;
+Transport::Outcome Outbox::send(Transport& transport, Settled& settled) {
+  using State = Transport::State;
   while (!queue_.empty()) {
     const Reply& first = queue_.front().reply;
-    Stream::Outcome sent;
+    Transport::Outcome sent;
     if (first.in_file() && sent_ >= first.head.size()) {
       const std::size_t done = sent_ - first.head.size();
-      sent = stream.send_file(first.file.fd, first.file.offset + done,
-                              first.body_size - done);
+      sent = transport.send_file(first.file.fd, first.file.offset + done,
+                                 first.body_size - done);
       if (sent.state == State::kEnd) sent = {State::kBroken, 0, EIO};
     } else {
       const bool more = gather();
-      sent = stream.write(pieces_, more);
+      sent = transport.write(pieces_, more);
     }
     if (sent.state != State::kDone) return sent;
     advance(sent.bytes, settled);

@@ -9,7 +9,7 @@
 
 #include "nbd/buffer.h"
 #include "nbd/reply.h"
-#include "nbd/stream.h"
+#include "nbd/transport.h"
 
 namespace blksnap::nbd {
 
@@ -35,7 +35,7 @@ class Outbox {
   // Sends as much as goes without waiting: all of it (kDone), or not (kWait;
   // or kBroken, also where a file turns out to be shorter than was promised:
   // nobody can be told any more, the connection has to end).
-  Stream::Outcome send(Stream& stream, Settled& settled);
+  Transport::Outcome send(Transport& transport, Settled& settled);
   // Drops what is left.
   void clear(Settled& settled) noexcept;
 

@@ -28,10 +28,6 @@ namespace {
 
 // Read ahead of what is asked for: some hundred requests' headers.
 constexpr std::size_t kInputSize = 4096;
-// A read of what is in memory is copied up to here, and above that sent from
-// the page cache: a page's worth of bookkeeping there costs more than copying
-// little.
-constexpr std::size_t kCopied = 32 * 1024;
 // Requests after which other connections of the thread have their turn.
 constexpr unsigned kTurn = 64;
 // Bytes of contexts' names in the log: those of some backup tools fit, those
@@ -55,7 +51,6 @@ Session::Session(Stream::Socket socket, const exports::Catalogue& catalogue,
       peer_(std::move(peer)),
       ended_(std::move(ended)),
       input_(kInputSize),
-      buffers_(options.bytes_in_flight / 2),
       idle_(stream_.executor()),
       settled_(stream_.executor(), asio::steady_timer::time_point::max()) {}
 
@@ -69,7 +64,7 @@ void Session::stop() {
   asio::post(stream_.executor(), [self = shared_from_this()] {
     self->stopping_ = true;
     self->end_with("the server is stopping");
-    if (!self->agreement_) return self->close();
+    if (!self->transmission_) return self->close();
     self->stream_.shutdown_read();
   });
 }
@@ -91,7 +86,7 @@ asio::awaitable<void> Session::run() {
     break_off(e.what());
   }
   // Workers come back to this session, whatever happens.
-  while (requests_in_flight_ != 0) {
+  while (transmission_ && transmission_->in_flight() != 0) {
     try {
       co_await reply_sent();
     } catch (const std::exception& e) {
@@ -101,7 +96,7 @@ asio::awaitable<void> Session::run() {
   }
   close();
   counters_.left(tally_);
-  if (!agreement_ && end_ == End::kFault) counters_.failed_handshake();
+  if (!transmission_ && end_ == End::kFault) counters_.failed_handshake();
   log_end();
   ended_();
 }
@@ -110,7 +105,7 @@ asio::awaitable<bool> Session::handshake() {
   asio::steady_timer deadline(stream_.executor(), options_.handshake_timeout);
   deadline.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
-    if (ec || !self || self->agreement_) return;
+    if (ec || !self || self->transmission_) return;
     self->end_with("the handshake took too long", End::kFault);
     self->close();
   });
@@ -144,13 +139,15 @@ asio::awaitable<bool> Session::handshake() {
     }
     co_return false;
   }
-  agreement_ = std::make_shared<const Agreement>(machine.take_agreement());
+  transmission_.emplace(
+      std::make_shared<const Agreement>(machine.take_agreement()),
+      FlightLimits{options_.requests_in_flight, options_.bytes_in_flight},
+      tally_);
+  const Agreement& agreement = transmission_->agreement();
   logger().debug("{}: export \"{}\", {}, {} metadata contexts", peer_,
-                 agreement_->served->name(),
-                 name_of_headers(agreement_->headers),
-                 agreement_->contexts.size());
-  counters_.entered(agreement_->served->name(), tally_);
-  allocation_ = agreement_->served->find_context("base:allocation");
+                 agreement.served->name(), name_of_headers(agreement.headers),
+                 agreement.contexts.size());
+  counters_.entered(agreement.served->name(), tally_);
   co_return true;
 }
 
@@ -171,8 +168,9 @@ asio::awaitable<bool> Session::start_tls() {
 }
 
 asio::awaitable<void> Session::serve_requests() {
+  const Headers headers = transmission_->agreement().headers;
   std::array<std::byte, kMaxRequestSize> bytes;
-  const auto header = std::span(bytes).first(request_size(agreement_->headers));
+  const auto header = std::span(bytes).first(request_size(headers));
   for (unsigned done = 1; !stopping_ && !broken_; ++done) {
     // Whoever sends faster than we serve may not keep the thread to himself.
     if (done % kTurn == 0) {
@@ -180,7 +178,7 @@ asio::awaitable<void> Session::serve_requests() {
       co_await asio::post(stream_.executor(), asio::use_awaitable);
     }
     if (!co_await read_exactly(header)) co_return;
-    const auto request = decode_request(header, agreement_->headers);
+    const auto request = decode_request(header, headers);
     if (!request) {
       // Nobody knows where the next request starts.
       end_with("wrong magic number before a request", End::kFault);
@@ -197,7 +195,8 @@ asio::awaitable<void> Session::serve_requests() {
 
 // Reads what belongs to a request, and has it done or refused.
 asio::awaitable<bool> Session::take(Request request) {
-  std::uint64_t payload = payload_length(request, agreement_->headers);
+  const Agreement& agreement = transmission_->agreement();
+  std::uint64_t payload = payload_length(request, agreement.headers);
   if (payload > kMaxPayload) {
     end_with(std::string(name_of_command(request.type)) + " with " +
                  std::to_string(payload) + " bytes of data",
@@ -211,87 +210,34 @@ asio::awaitable<bool> Session::take(Request request) {
         std::span(bytes).first(std::min<std::size_t>(payload, bytes.size()));
     if (!co_await read_exactly(ids)) co_return false;
     payload -= ids.size();
-    allowed = apply_status_payload(request, ids, *agreement_);
+    allowed = apply_status_payload(request, ids, agreement);
   }
-  if (allowed) allowed = check_request(request, *agreement_);
-  const std::size_t cost = allowed ? cost_of(request) : 0;
-  while (requests_in_flight_ != 0 &&
-         (requests_in_flight_ >= options_.requests_in_flight ||
-          bytes_in_flight_ + cost > options_.bytes_in_flight))
-    co_await reply_sent();
+  if (allowed) allowed = check_request(request, agreement);
+  const std::size_t cost = allowed ? transmission_->cost_of(request) : 0;
+  while (!transmission_->has_room(cost)) co_await reply_sent();
 
   if (!allowed) {
     if (!co_await skip(payload)) co_return false;
     logger().debug("{}: {}", peer_, allowed.error().message);
-    send_later(error_reply(request, agreement_->headers, allowed.error()), 0);
+    transmission_->send_later(
+        error_reply(request, agreement.headers, allowed.error()), 0);
     co_return true;
   }
   if (request.type == NBD_CMD_READ) {
-    if (auto reply = read_now(request)) {
-      send_later(std::move(*reply), cost);
+    if (auto reply = transmission_->read_now(request, stream_.sends_files())) {
+      transmission_->send_later(std::move(*reply), cost);
       co_return true;
     }
   }
   Buffer buffer;
   if (request.type == NBD_CMD_READ || payload != 0)
-    buffer = buffers_.take(request.length);
+    buffer = transmission_->take_buffer(request);
   std::vector<Extent> extents;
-  if (request.type == NBD_CMD_BLOCK_STATUS) extents = buffers_.take_extents();
+  if (request.type == NBD_CMD_BLOCK_STATUS)
+    extents = transmission_->take_extents();
   if (payload != 0 && !co_await read_exactly(buffer.span())) co_return false;
   submit(request, std::move(buffer), std::move(extents), cost);
   co_return true;
-}
-
-// Bytes of memory that a request may take until its reply has gone.
-std::size_t Session::cost_of(const Request& request) const {
-  std::size_t cost = 0;
-  if (request.type == NBD_CMD_READ || request.type == NBD_CMD_WRITE) {
-    cost = request.length;
-  } else if (request.type == NBD_CMD_BLOCK_STATUS) {
-    const std::size_t contexts = agreement_->contexts.size();
-    const bool one = (request.flags & NBD_CMD_FLAG_REQ_ONE) != 0;
-    // The finest extents are sectors.
-    const std::size_t extents = std::min<std::size_t>(
-        request.length / 512 + 1, max_extents(contexts, one));
-    cost = contexts * extents *
-           (sizeof(Extent) + sizeof(wire::ExtendedDescriptor));
-  }
-  return std::min(cost, options_.bytes_in_flight);
-}
-
-// A reply to a read that takes no waiting.
-std::optional<Reply> Session::read_now(const Request& request) {
-  if (request.length > kCopied) return send_from_memory(request);
-  Buffer buffer = buffers_.take(request.length);
-  if (!agreement_->served->read_now(request.offset, buffer.span())) {
-    buffers_.put(std::move(buffer));
-    return std::nullopt;
-  }
-  return read_reply(request, agreement_->headers, std::move(buffer));
-}
-
-std::optional<Reply> Session::send_from_memory(const Request& request) {
-  if (!stream_.sends_files()) return std::nullopt;
-  const ByteRange range{request.offset, request.length};
-  const auto place = agreement_->served->cached(range);
-  if (place.fd < 0) return std::nullopt;
-  // Nobody looks at the data: whether it is a hole the file system knows.
-  const bool chunks = agreement_->headers != Headers::kSimple &&
-                      !(request.flags & NBD_CMD_FLAG_DF);
-  const bool known =
-      range.offset >= known_data_.offset && range.end() <= known_data_.end();
-  if (chunks && !known && allocation_) {
-    const std::uint64_t size = agreement_->served->size();
-    ExtentBuilder run({range.offset, size - range.offset}, 1);
-    if (!allocation_->extents(run) || run.extents().empty())
-      return std::nullopt;  // let read() find out what is wrong
-    if (!(run.extents()[0].flags & exports::kStateZero)) {
-      known_data_ = {range.offset, run.covered_end() - range.offset};
-    } else if (run.covered_end() >= range.end()) {
-      return hole_reply(request, agreement_->headers);
-    }
-  }
-  return read_reply(request, agreement_->headers, place);
 }
 
 // A request on its way to a worker and back.
@@ -308,7 +254,7 @@ struct Session::Work {
 void Session::submit(const Request& request, Buffer buffer,
                      std::vector<Extent> extents, std::size_t cost) {
   auto work = std::make_shared<Work>(Work{shared_from_this(),
-                                          agreement_,
+                                          transmission_->shared_agreement(),
                                           request,
                                           cost,
                                           std::move(buffer),
@@ -326,16 +272,14 @@ void Session::submit(const Request& request, Buffer buffer,
       });
     });
   });
-  ++requests_in_flight_;
-  bytes_in_flight_ += cost;
+  transmission_->worker_began(cost);
 }
 
 void Session::answer(Work& work) noexcept {
-  --requests_in_flight_;
-  bytes_in_flight_ -= work.cost;
+  transmission_->worker_finished(work.cost);
   try {
     if (work.reply.head.empty()) throw std::bad_alloc();
-    send_later(std::move(work.reply), work.cost);
+    transmission_->send_later(std::move(work.reply), work.cost);
     flush();
     free_buffers_when_idle();
   } catch (const std::exception& e) {
@@ -355,7 +299,7 @@ void Session::free_buffers_when_idle() {
         if (ec || !self) return;
         self->idle_watched_ = false;
         if (self->tally_->counts().all_requests() == before)
-          return self->buffers_.clear();
+          return self->transmission_->free_idle_buffers();
         try {
           self->free_buffers_when_idle();
         } catch (const std::bad_alloc&) {  // with the next answer, then
@@ -364,17 +308,10 @@ void Session::free_buffers_when_idle() {
   idle_watched_ = true;
 }
 
-// Not counted as in flight, where it throws.
-void Session::send_later(Reply reply, std::size_t cost) {
-  if (reply.error) tally_->error();
-  outbox_.push(std::move(reply), cost);
-  ++requests_in_flight_;
-  bytes_in_flight_ += cost;
-}
-
 // Sends what waits, as far as it goes, and sees to it that the rest follows.
 void Session::flush() {
-  if (outbox_.empty() || (sending_ && !broken_) || send_some()) return;
+  if (!transmission_ || !transmission_->has_replies()) return;
+  if ((sending_ && !broken_) || send_some()) return;
   asio::co_spawn(
       stream_.executor(),
       [self = shared_from_this()] { return self->send_rest(); },
@@ -395,37 +332,23 @@ asio::awaitable<void> Session::send_rest() {
 
 // True: nothing is left to be sent.
 bool Session::send_some() {
-  Outbox::Settled settled;
-  Stream::Outcome sent;
-  // What was settled before it threw counts.
-  try {
-    if (!broken_) sent = outbox_.send(stream_, settled);
-  } catch (const std::bad_alloc&) {
-    sent = {Stream::State::kBroken, 0, ENOMEM};
+  if (!broken_) {
+    const auto sent = transmission_->send(stream_);
+    if (sent.settled) settled_.cancel();
+    if (sent.outcome.state == Stream::State::kBroken) {
+      end_with(std::strerror(sent.outcome.error));
+      broken_ = true;
+      close();
+    }
   }
-  if (sent.state == Stream::State::kBroken) {
-    end_with(std::strerror(sent.error));
-    broken_ = true;
-    close();
-  }
-  if (broken_) outbox_.clear(settled);
-  settle(settled);
-  return outbox_.empty();
-}
-
-// So much has been sent, or never will be.
-void Session::settle(const Outbox::Settled& settled) {
-  tally_->sent(settled.bytes);
-  if (settled.replies == 0) return;
-  requests_in_flight_ -= settled.replies;
-  bytes_in_flight_ -= settled.cost;
-  settled_.cancel();
+  if (broken_ && transmission_->drop_replies()) settled_.cancel();
+  return !transmission_->has_replies();
 }
 
 asio::awaitable<void> Session::reply_sent() {
-  const std::size_t before = requests_in_flight_;
+  const std::size_t before = transmission_->in_flight();
   flush();
-  if (requests_in_flight_ == before)
+  if (transmission_->in_flight() == before)
     co_await settled_.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
@@ -493,9 +416,7 @@ void Session::break_off(const char* why) noexcept {
   end_with(why, End::kFault);
   broken_ = true;
   close();
-  Outbox::Settled settled;
-  outbox_.clear(settled);
-  settle(settled);
+  if (transmission_ && transmission_->drop_replies()) settled_.cancel();
 }
 
 void Session::end_with(std::string_view why, End end) noexcept {
@@ -518,12 +439,13 @@ void Session::log_end() const noexcept try {
   std::vector<LogField> fields = {{"peer", peer_, true},
                                   {"reason", why_ended_, true}};
   if (!tls.empty()) fields.push_back({"tls", tls});
-  if (agreement_) {
-    for (const SelectedContext& selected : agreement_->contexts)
+  if (transmission_) {
+    const Agreement& agreement = transmission_->agreement();
+    for (const SelectedContext& selected : agreement.contexts)
       contexts += (contexts.empty() ? "" : ",") + selected.name;
     contexts = printable(contexts, kLoggedContexts);
-    fields.push_back({"export", agreement_->served->name()});
-    fields.push_back({"headers", name_of_headers(agreement_->headers)});
+    fields.push_back({"export", agreement.served->name()});
+    fields.push_back({"headers", name_of_headers(agreement.headers)});
     fields.push_back({"contexts", contexts});
     fields.push_back({"requests", counts.all_requests()});
     fields.push_back({"errors", counts.errors});

@@ -15,12 +15,11 @@
 #include <vector>
 
 #include "export/catalogue.h"
-#include "nbd/agreement.h"
 #include "nbd/counters.h"
 #include "nbd/execute.h"
-#include "nbd/outbox.h"
 #include "nbd/server.h"
 #include "nbd/stream.h"
+#include "nbd/transmission.h"
 
 namespace blksnap::nbd {
 
@@ -77,18 +76,13 @@ class Session : public std::enable_shared_from_this<Session> {
   // Returns when a reply has been sent, or may have been.
   Awaitable<> reply_sent();
 
-  std::size_t cost_of(const Request& request) const;
-  std::optional<Reply> read_now(const Request& request);
-  std::optional<Reply> send_from_memory(const Request& request);
   void submit(const Request& request, Buffer buffer,
               std::vector<Extent> extents, std::size_t cost);
   struct Work;
   void answer(Work& work) noexcept;
   void free_buffers_when_idle();
-  void send_later(Reply reply, std::size_t cost);
   void flush();
   bool send_some();
-  void settle(const Outbox::Settled& settled);
   void close();
   // Ends it now, where something was thrown: mostly for want of memory, which
   // is no reason to end the other sessions as well.
@@ -114,7 +108,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string why_ended_;
   End end_ = End::kInOrder;
 
-  std::shared_ptr<const Agreement> agreement_;  // null while negotiating
+  std::optional<Transmission> transmission_;  // none while negotiating
   bool stopping_ = false;
   bool broken_ = false;  // nothing can be sent any more
 
@@ -123,15 +117,6 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
 
-  // Where the last look at the allocation found data, so that a run of reads
-  // in it takes one look. Stale is harmless: data is sent as it is.
-  std::shared_ptr<const exports::Context> allocation_;  // may be null
-  ByteRange known_data_;
-
-  std::size_t requests_in_flight_ = 0;
-  std::size_t bytes_in_flight_ = 0;
-  BufferPool buffers_;
-  Outbox outbox_{buffers_};
   bool sending_ = false;  // a send_rest() waits for room
   // Runs while there are buffers in the pool.
   boost::asio::steady_timer idle_;

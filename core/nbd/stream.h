@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "nbd/tls.h"
+#include "nbd/transport.h"
 
 namespace blksnap::nbd {
 
@@ -18,19 +19,9 @@ namespace blksnap::nbd {
 // read while another one writes. Writing does what can be done without waiting,
 // so that whoever has several things to send waits once, or not at all. The
 // thread has SIGPIPE blocked: sendfile(2) cannot be told not to raise it.
-class Stream {
+class Stream final : public Transport {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
-
-  // What came of a call: `bytes` were moved (kDone, at least one); there was no
-  // room to write any (kWait); the other end is there (kEnd); or there was an
-  // error (kBroken, `error` is an errno).
-  enum class State { kDone, kWait, kEnd, kBroken };
-  struct Outcome {
-    State state = State::kDone;
-    std::size_t bytes = 0;
-    int error = 0;
-  };
 
   explicit Stream(Socket socket);
 
@@ -44,14 +35,10 @@ class Stream {
   // Waits for bytes, and takes as many as there are. `into` is not empty. Never
   // kWait.
   boost::asio::awaitable<Outcome> read(std::span<std::byte> into);
-  // The pieces in order, as many bytes of them as there is room for. `more`:
-  // other bytes follow at once, so that the last packet may wait for them.
-  Outcome write(std::span<const iovec> pieces, bool more);
-  // Can files be sent? Not where this process encrypts.
-  bool sends_files() const { return !tls_ || kernel_sends_; }
-  // `size` bytes of the file from `offset`, without a copy. kEnd where the
-  // file ends before that. Only where sends_files().
-  Outcome send_file(int fd, std::uint64_t offset, std::size_t size);
+  // See Transport.
+  Outcome write(std::span<const iovec> pieces, bool more) override;
+  bool sends_files() const override { return !tls_ || kernel_sends_; }
+  Outcome send_file(int fd, std::uint64_t offset, std::size_t size) override;
 
   // Until a call that said kWait is worth repeating, or the socket is closed.
   boost::asio::awaitable<void> writable();

@@ -22,6 +22,7 @@
 #include "nbd/handshake.h"
 #include "nbd/outbox.h"
 #include "nbd/request.h"
+#include "nbd/stream.h"
 
 namespace {
 

@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "bytes.h"
+#include "nbd/stream.h"
 
 namespace blksnap::nbd {
 namespace {
