@@ -15,6 +15,7 @@ go on with it (Guest.attach):
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -25,10 +26,13 @@ import time
 
 import machine
 
-BOOT_SECONDS = 240      # a busy host under emulation; usually below 20
+BOOT_SECONDS = 240      # in which a boot says nothing; usually below 20
+BOOT_SECONDS_MAX = 2400     # for all of it
 GRACE_SECONDS = 45      # for a command that was told to end, or a power off
 POLL_SECONDS = 0.05
 FOR_CASES = ("VM_SECONDS", "VM_SEED")   # of our environment, what cases may look at
+# For a selftest: how many times slower a guest takes itself to be than it is.
+SLOWER = int(os.environ.get("VM_SLOWER", "1"))
 
 
 class GuestDied(Exception):
@@ -68,12 +72,13 @@ def free_port(address):
 class Guest:
     """One running guest. Make it with boot() or attach()."""
 
-    def __init__(self, workdir, kernel, build, pid, forwards=()):
+    def __init__(self, workdir, kernel, build, pid, forwards=(), slowness=100):
         self.workdir = pathlib.Path(workdir)
         self.kernel = kernel
         self.build = pathlib.Path(build)
         self.pid = pid
         self.forwards = forwards
+        self.slowness = slowness    # percent, as the guest measures it (slowness.sh)
         self._process = None    # only if it is our child
         self._socket = None
         self._received = b""
@@ -111,13 +116,30 @@ class Guest:
         guest._process = process
         guest._save()
         try:
-            guest._connect(time.monotonic() + 30)
-            guest._answer("ready", time.monotonic() +
-                          BOOT_SECONDS * machine.patience(kernel))
+            guest._connect(time.monotonic() + BOOT_SECONDS)
+            guest.slowness = guest._answer("ready", guest._boot_limit())
+            guest._save()
         except BaseException:
             guest.kill()
             raise
         return guest
+
+    def _boot_limit(self):
+        """The deadline of a boot, which moves on while the kernel's log grows: the
+        guest has not measured its slowness yet."""
+        console = self.workdir / "console.log"
+        least = machine.least_slowness(self.kernel) / 100
+        began = time.monotonic()
+        said, since = 0, began
+
+        def deadline():
+            nonlocal said, since
+            size = console.stat().st_size if console.exists() else 0
+            if size != said:
+                said, since = size, time.monotonic()
+            return min(since + BOOT_SECONDS * least, began + BOOT_SECONDS_MAX * least)
+
+        return deadline
 
     @classmethod
     def attach(cls, workdir):
@@ -130,7 +152,7 @@ class Guest:
 
     def _save(self):
         saved = {"kernel": self.kernel, "build": str(self.build),
-                 "pid": self.pid, "forwards": self.forwards}
+                 "pid": self.pid, "forwards": self.forwards, "slowness": self.slowness}
         (self.workdir / "guest.json").write_text(json.dumps(saved) + "\n")
         (self.workdir / "pid").write_text(f"{self.pid}\n")
 
@@ -185,14 +207,16 @@ class Guest:
     def run(self, script, timeout=60, stream=None):
         """Runs a bash script in the guest: (exit code, output as bytes).
 
-        timeout: seconds in the guest, 0 for none. The output also goes to
-        the binary file "stream" while it appears.
+        timeout: seconds for an idle machine, 0 for none. The guest multiplies
+        them by its slowness, which it measures again before it ends a command.
+        The output also goes to the binary file "stream" while it appears.
         """
         self._connect()
         # Unique over all processes that use this guest.
         self._serial += 1
         name = f"{time.time_ns()}-{os.getpid()}-{self._serial}"
-        log = self.workdir / f"out/.commands/{name}.log"
+        log, ended, slowness = (self.workdir / f"out/.commands/{name}.{what}"
+                                for what in ("log", "ended", "slowness"))
         (self.workdir / f"out/.commands/{name}").write_text(self.environment() + script + "\n")
         with open(self.workdir / "command.lock", "w") as lock, open(log, "wb+") as output:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -203,17 +227,23 @@ class Guest:
                     stream.flush()
 
             started = time.monotonic()
+
+            def deadline():
+                if slowness.exists():   # it has become slower
+                    self.slowness = max(self.slowness, int(slowness.read_text() or 0))
+                return started + self._scaled(timeout) + self._grace()
+
             try:
                 self._socket.sendall(f"{name} {timeout}\n".encode())
-                deadline = started + timeout + self._grace() if timeout else None
-                code = self._answer(name, deadline, show)
+                code = self._answer(name, deadline if timeout else lambda: math.inf, show)
                 show()
-                if timeout and time.monotonic() - started >= timeout:
-                    raise CommandTimeout(f"no end after {timeout} s")
+                if ended.exists():
+                    raise CommandTimeout(f"no end after {ended.read_text().strip()} s")
             except (OSError, GuestDied) as error:
                 show()
                 if isinstance(error, TimeoutError):
-                    error = CommandTimeout(f"no end after {timeout} s, and it cannot be ended")
+                    error = CommandTimeout(f"no end after {self._scaled(timeout):.0f} s, "
+                                           "and it cannot be ended")
                 elif isinstance(error, OSError):
                     error = GuestDied(self._last_words(f"the guest went away: {error}"))
                 error.output = log.read_bytes()
@@ -235,7 +265,10 @@ class Guest:
                 time.sleep(POLL_SECONDS)
 
     def _answer(self, name, deadline, meanwhile=lambda: None):
-        """Waits for the answer to a request; others' answers are dropped."""
+        """Waits for the answer to a request; others' answers are dropped.
+
+        deadline: a function that returns it, since it may be put off.
+        """
         while True:
             meanwhile()
             while b"\n" in self._received:
@@ -243,7 +276,7 @@ class Guest:
                 answered, code = line.decode().split()
                 if answered == name:
                     return int(code)
-            if deadline is not None and time.monotonic() > deadline:
+            if time.monotonic() > deadline():
                 raise TimeoutError(f"the guest does not answer ({name})")
             try:
                 data = self._socket.recv(4096)
@@ -256,8 +289,11 @@ class Guest:
                 raise GuestDied(self._last_words("the guest went away"))
             self._received += data
 
+    def _scaled(self, seconds):
+        return seconds * self.slowness / 100
+
     def _grace(self):
-        return GRACE_SECONDS * machine.patience(self.kernel)
+        return self._scaled(GRACE_SECONDS)
 
     def _last_words(self, text):
         said = (self.workdir / "qemu.log").read_text(errors="replace").strip()
@@ -339,6 +375,7 @@ def _qemu_command(kernel, workdir, build, cache, shape, forwards):
         *machine.kernel_args(kernel), f"vm_dir={machine.VM_DIR}", f"vm_build={build}",
         f"vm_udev={'yes' if shape.udev else 'no'}",
         f"vm_net={'yes' if forwards else 'no'}",
+        f"vm_least={machine.least_slowness(kernel)}", f"vm_slower={SLOWER}",
     ]
     return command + [
         "-kernel", machine.vmlinuz(kernel, cache),

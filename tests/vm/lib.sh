@@ -12,9 +12,14 @@
 #   VM_DIR       the folder of this file
 #   BOOT         1, and 2 when the case goes on after cut_power
 #   VM_SCALE     how many times the usual rounds of cases that repeat something
+#
+# Limits of time are for an idle machine; see slowness.sh.
 
 set -euo pipefail
 shopt -s inherit_errexit # a failure in $(...) counts too
+
+# shellcheck source=tests/vm/slowness.sh
+source "$VM_DIR/slowness.sh"
 
 # -- verdicts ---------------------------------------------------------------
 
@@ -101,12 +106,15 @@ unload_modules() {
 
 # -- waiting ------------------------------------------------------------------
 
-# Tries a command until it succeeds, for so many seconds.
+# Tries a command until it succeeds, for so many seconds of an idle machine.
 wait_for() { # SECONDS COMMAND...
-	local end=$((SECONDS + $1))
+	local began=$SECONDS seconds=$1 limit
+	limit=$(scaled "$1")
 	shift
 	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || return 1
+		if [ $((SECONDS - began)) -ge "$limit" ]; then
+			limit=$(later_limit "$seconds" "$limit") || return 1
+		fi
 		sleep 0.2
 	done
 }
@@ -118,7 +126,7 @@ unmount() { # FOLDER
 
 # Waits until udev has done with what is new.
 settle() {
-	[ ! -S /run/udev/control ] || udevadm settle
+	[ ! -S /run/udev/control ] || wait_for 120 udevadm settle --timeout=10
 }
 
 # -- disks --------------------------------------------------------------------

@@ -66,9 +66,9 @@ def kernel_args(version):
     return KERNEL_ARGS + (DEBUG_KERNEL_ARGS if is_debug(version) else [])
 
 
-def patience(version):
-    """How much slower than a stock kernel that one may be."""
-    return 5 if is_debug(version) else 1
+def least_slowness(version):
+    """Percent of a stock kernel's time that one takes at least (slowness.sh)."""
+    return 500 if is_debug(version) else 100
 
 
 def _root(version, cache):
