@@ -191,6 +191,16 @@ class Guest:
             return False
         return str(self.workdir).encode() in command
 
+    def cpu_seconds(self):
+        """Processor time that QEMU has taken: that of an idle machine, if this one
+        is busy."""
+        try:
+            stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     # -- commands ---------------------------------------------------------
 
     def environment(self):
