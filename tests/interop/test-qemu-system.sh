@@ -65,7 +65,7 @@ serve
 qemu-img create -q -f qcow2 -F raw -b "nbd+unix:///disk?socket=$PWD/socket" overlay.qcow2
 
 boot() {
-    timeout 800 qemu-system-x86_64 -nodefaults -no-user-config -display none \
+    qemu-system-x86_64 -nodefaults -no-user-config -display none \
         -no-reboot -accel tcg,thread=single -cpu max,la57=off -m 256 -smp 1 \
         -kernel "/boot/vmlinuz-$kernel" -initrd initramfs \
         -append 'console=ttyS0 quiet no_timer_check panic=-1' -serial stdio \
