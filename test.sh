@@ -1,16 +1,32 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# From a fresh Debian 12 to all tests run: installs what is missing (root or
-# sudo), builds, runs everything through ctest, then the user-space tests
-# again under sanitizers. Arguments go to ctest: ./test.sh -L unit
+# From a fresh Debian 12 to tests run: installs what is missing (root or sudo),
+# builds, runs tests through ctest, then the user-space tests again under
+# sanitizers.
+#
+#   ./test.sh             what every change must pass: about half an hour
+#   ./test.sh --all       and all that takes longer, or fetches programs: hours
+#   ./test.sh [--all] -L unit
+#                         other arguments go to ctest; no sanitizers then
+#
+# Tests with the labels "long" and "chroot" run with --all alone. VM_SCALE is how
+# often loops go round: 1, or 5 with --all. tests/README.md has a table of it.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
 
+selection=(-LE '^(long|chroot)$')
+if [ "${1:-}" = --all ]; then
+	shift
+	all=--all
+	selection=()
+	export VM_SCALE=${VM_SCALE:-5} VM_KERNELS=${VM_KERNELS:-all}
+fi
+
 say "packages"
-tests/install
+tests/install ${all:+"$all"}
 
 say "build"
 # What a run before this one has compiled, wherever its checkout was.
@@ -22,25 +38,27 @@ cmake --build build
 
 say "tests"
 # Two at a time: guests take one core each, and fewer would leave one idle.
-ctest --test-dir build --output-on-failure -j 2 "$@"
+ctest --test-dir build --output-on-failure -j 2 "${selection[@]}" "$@"
 
 # What has arguments is somebody's choice of tests.
 [ $# = 0 ] || exit 0
 
-sanitized() { # SANITIZERS FOLDER LABELS [TARGET...]
+# Builds the targets that tests of these labels run, and no others.
+sanitized() { # SANITIZERS FOLDER LABELS TARGET...
 	say "tests under -fsanitize=$1"
 	# A release build with sanitizers takes twice as long to compile.
 	cmake -S . -B "$2" -G Ninja -DBLKSNAP_WERROR=ON -DBLKSNAP_PLUGIN=OFF \
 		-DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" \
 		-DBLKSNAP_SANITIZE="$1" >/dev/null
-	cmake --build "$2" ${4:+--target "${@:4}"}
+	cmake --build "$2" --target "${@:4}"
 	ctest --test-dir "$2" --output-on-failure -j 2 -L "$3"
 }
-sanitized address,undefined build-asan '^(unit|copy|backup|map|protocol)$'
+server=(blksnap-unit blksnap-protocol-test blksnap-error-path-test
+	blksnap-error-path-session-test blksnap-nbd fake-module fail-new
+	handshake-replay request-replay map-file-replay settings-replay
+	checkpoint-names-replay)
+sanitized address,undefined build-asan '^(unit|copy|backup|map|protocol)$' \
+	"${server[@]}" blksnap copy-plan-test backup-repository-test backup-fault
 # Without copy and backup: libnbd is not built for it, and the command has so many
 # files that it would take as long again. (backup has run under it, clean.)
-sanitized thread build-tsan '^(unit|protocol)$' \
-	blksnap-unit blksnap-protocol-test blksnap-error-path-test \
-	blksnap-error-path-session-test blksnap-nbd fake-module fail-new \
-	handshake-replay request-replay map-file-replay settings-replay \
-	checkpoint-names-replay
+sanitized thread build-tsan '^(unit|protocol)$' "${server[@]}"

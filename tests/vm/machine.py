@@ -86,20 +86,27 @@ def vmlinuz(version, cache=None):
     return None
 
 
+def _stock_kernels():
+    """All installed ones that can be built for, the newest last."""
+    return sorted((
+        path.name for path in pathlib.Path("/lib/modules").iterdir()
+        # Only the generic flavour is "stock"; cloud kernels lack 9p.
+        if re.fullmatch(r"\d.*", path.name) and not re.search(r"-(rt|cloud|dbg)\b", path.name)
+        and vmlinuz(path.name) and (path / "build").is_dir()), key=_version_key)
+
+
 def installed_kernels(series=SERIES):
-    """The newest installed stock kernel of each series that can be built for."""
-    found = []
-    for wanted in series:
-        versions = [
-            path.name
-            for path in pathlib.Path("/lib/modules").glob(f"{wanted}.*")
-            # Only the generic flavour is "stock"; cloud kernels lack 9p.
-            if not re.search(r"-(rt|cloud|dbg)\b", path.name)
-            and vmlinuz(path.name) and (path / "build").is_dir()
-        ]
-        if versions:
-            found.append(max(versions, key=_version_key))
-    return found
+    """The newest installed stock kernel of each series."""
+    newest = {".".join(version.split(".")[:2]): version for version in _stock_kernels()}
+    return [newest[wanted] for wanted in series if wanted in newest]
+
+
+def kernels_to_test():
+    """Those, or with VM_KERNELS=all every one that our modules are for."""
+    if os.environ.get("VM_KERNELS") != "all":
+        return installed_kernels()
+    return [version for version in _stock_kernels()
+            if _version_key(version) >= _version_key(SERIES[0])]
 
 
 def resolve_kernel(name, build):
