@@ -46,9 +46,10 @@ says() {
     grep -qF -- "$2" "$1" || fail "$1 does not say '$2' but: $(cat "$1")"
 }
 
-# wait_for COMMAND... : until it succeeds, for 30 s at most.
+# wait_for COMMAND... : until it succeeds, for 5 minutes at most: a busy machine is
+# slow and not wrong.
 wait_for() {
-    for _ in $(seq 600); do
+    for _ in $(seq 6000); do
         "$@" && return
         sleep 0.05
     done
