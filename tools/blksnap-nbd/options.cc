@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "options.h"
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
-#include <sstream>
+
+#include "cli/app.h"
 
 namespace blksnap::server {
 namespace {
@@ -128,19 +128,6 @@ Result<void> set_limits(nbd::ServerOptions& limits, const Raw& raw) {
   return {};
 }
 
-// What is set, defaults included, as --config reads it.
-std::string config_of(CLI::App& app) {
-  for (CLI::Option* option : app.get_options()) option->capture_default_str();
-  std::istringstream lines(app.config_to_str(/*default_also=*/true));
-  std::string config;
-  for (std::string line; std::getline(lines, line);) {
-    // Neither given nor with a default.
-    if (!line.ends_with("=\"\"") && !line.ends_with("=\"[]\""))
-      config += line + "\n";
-  }
-  return config;
-}
-
 // Do the options make sense together?
 Result<void> check(const Options& options) {
   if (options.connected_fd &&
@@ -157,138 +144,131 @@ Result<void> check(const Options& options) {
   return {};
 }
 
-// Its bounds are in the error message and in the manual; in --help they would
-// hide the text.
-CLI::Validator between(int lowest, int highest) {
-  return CLI::Range(lowest, highest).description("");
-}
-
-void add_listeners(CLI::App& app, Options& options, Raw& raw) {
+void add_listeners(cli::App app, Options& options, Raw& raw) {
   app.add_option("-U,--unix", options.unix_path,
                  "listen on this Unix socket; - makes a private one")
-      ->type_name("SOCKET");
+      .type_name("SOCKET");
   app.add_option("--unix-mode", raw.unix_mode,
                  "mode of the Unix socket [what the umask leaves]")
-      ->type_name("MODE");
+      .type_name("MODE");
   app.add_option("--unix-owner", raw.unix_owner, "owner of the Unix socket")
-      ->type_name("USER[:GROUP]");
+      .type_name("USER[:GROUP]");
   app.add_option("-p,--port", options.port,
                  "listen on this TCP port [10809, unless there is -U]")
-      ->type_name("PORT");
+      .type_name("PORT");
   app.add_option("-i,--ipaddr", options.address,
                  "listen on this address alone [all]")
-      ->type_name("ADDRESS");
+      .type_name("ADDRESS");
   app.add_flag("--vsock", options.vsock,
                "listen on AF_VSOCK instead of TCP, on the port of -p");
   app.add_option("--fd", options.connected_fd,
                  "serve the connected socket that is this descriptor, and end "
                  "with it")
-      ->type_name("N")
-      ->check(between(0, 1 << 20));
+      .type_name("N")
+      .check_range(0, 1 << 20, cli::InHelp::kHide);
   app.add_flag("-s,--single", raw.single, "the same as --fd=0");
 }
 
-void add_access(CLI::App& app, Options& options, Raw& raw) {
+void add_access(cli::App app, Options& options, Raw& raw) {
   app.add_option("--allow", raw.allow,
                  "TCP clients that may connect: addresses, networks [all]")
-      ->type_name("CIDR[,...]")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+      .type_name("CIDR[,...]")
+      .delimiter(',')
+      .allow_extra_args(false);
   app.add_option("--allow-uid", raw.allow_uid,
                  "users that may connect to Unix sockets [all]")
-      ->type_name("USER[,...]")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+      .type_name("USER[,...]")
+      .delimiter(',')
+      .allow_extra_args(false);
   app.add_option("--allow-cid", raw.allow_cid,
                  "machines that may connect over vsock [all]")
-      ->type_name("CID[,...]")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+      .type_name("CID[,...]")
+      .delimiter(',')
+      .allow_extra_args(false);
   app.add_option("--tls", raw.tls, "\"off\" or \"require\" [off]")
-      ->type_name("MODE");
+      .type_name("MODE");
   TlsOptions& tls = options.tls;
   app.add_option("--tls-certificates", tls.certificates.directory,
                  "directory of server-cert.pem, server-key.pem, ca-cert.pem,\n"
                  "ca-crl.pem")
-      ->type_name("DIRECTORY");
+      .type_name("DIRECTORY");
   app.add_option("--tls-psk", tls.psk_file,
                  "pre-shared keys, lines of USER:HEX as psktool(1) makes them")
-      ->type_name("FILE");
+      .type_name("FILE");
   app.add_flag("--tls-verify-peer", tls.certificates.verify_peer,
                "let in only clients with a certificate of ca-cert.pem's");
   app.add_option("--tls-allow", tls.certificates.allowed_names,
                  "and only with this distinguished name, as RFC 4514 has it;\n"
                  "may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
+      .type_name("NAME")
+      .allow_extra_args(false);
   app.add_option("-u,--user", raw.user, "serve as this user, once all is open")
-      ->type_name("USER");
+      .type_name("USER");
   app.add_option("-g,--group", raw.group,
                  "serve as this group, once all is open [the user's]")
-      ->type_name("GROUP");
+      .type_name("GROUP");
 }
 
-void add_limits(CLI::App& app, nbd::ServerOptions& limits, Raw& raw) {
+void add_limits(cli::App app, nbd::ServerOptions& limits, Raw& raw) {
   raw.handshake_seconds = static_cast<unsigned>(
       std::chrono::duration_cast<std::chrono::seconds>(limits.handshake_timeout)
           .count());
   app.add_option("--max-connections", limits.max_connections,
                  "connections; more wait, without a greeting [100]")
-      ->type_name("N")
-      ->check(between(1, 1 << 20));
+      .type_name("N")
+      .check_range(1, 1 << 20, cli::InHelp::kHide);
   app.add_option("--handshake-timeout", raw.handshake_seconds,
                  "seconds that a handshake may take [10]")
-      ->type_name("SECONDS")
-      ->check(between(1, 24 * 3600));
+      .type_name("SECONDS")
+      .check_range(1, 24 * 3600, cli::InHelp::kHide);
   app.add_option("--max-requests", limits.requests_in_flight,
                  "requests of a connection at a time [128]")
-      ->type_name("N")
-      ->check(between(1, 1 << 16));
+      .type_name("N")
+      .check_range(1, 1 << 16, cli::InHelp::kHide);
   app.add_option("--max-bytes", raw.max_bytes,
                  "bytes of those requests, at a time [64M]")
-      ->type_name("SIZE");
+      .type_name("SIZE");
   app.add_option("-t,--threads,--workers", limits.workers,
                  "threads that read devices, for all connections [32]")
-      ->type_name("N")
-      ->check(between(1, 1 << 12));
+      .type_name("N")
+      .check_range(1, 1 << 12, cli::InHelp::kHide);
 }
 
-void add_logging(CLI::App& app, Options& options, Raw& raw) {
-  CLI::Option* const level =
+void add_logging(cli::App app, Options& options, Raw& raw) {
+  cli::Option level =
       app.add_option("--log-level", options.log_level,
                      "debug, info, warning, error or off [info]")
-          ->type_name("LEVEL");
+          .type_name("LEVEL");
   app.add_flag("-v,--verbose", raw.verbose, "the same as --log-level=debug")
-      ->excludes(level)
-      ->configurable(false);
+      .excludes(level)
+      .configurable(false);
   app.add_option("--log-format", options.log_format,
                  "text, or json: an object a line [text]")
-      ->type_name("FORMAT");
+      .type_name("FORMAT");
   app.add_option("--metrics", options.metrics,
                  "serve counters for Prometheus on unix:PATH or ADDRESS:PORT")
-      ->type_name("WHERE");
+      .type_name("WHERE");
   app.add_flag("--dump-config", raw.dump_config,
                "print what is set, as --config reads it, and end")
-      ->configurable(false);
+      .configurable(false);
 }
 
-void add_process(CLI::App& app, Options& options, bool& foreground) {
+void add_process(cli::CommandLine& line, Options& options, bool& foreground) {
+  cli::App app = line.app();
   app.add_option("--run", options.command,
                  "serve while this shell command runs, on a private Unix "
                  "socket\nunless told otherwise; end with its exit status")
-      ->type_name("COMMAND");
+      .type_name("COMMAND");
   app.add_option("-e,--exportname", options.export_name,
                  "export that $uri names for --run [the default one]")
-      ->type_name("NAME");
+      .type_name("NAME");
   app.add_option("-P,--pidfile", options.pidfile,
                  "write the process id here once clients can connect")
-      ->type_name("FILE");
+      .type_name("FILE");
   app.add_flag("-f,--foreground", foreground, "accepted; it never forks")
-      ->configurable(false);
-  app.set_config("--config", "", "read options and words from this file")
-      ->type_name("FILE");
-  // As on the command line: what is misspelt may have been important.
-  app.allow_config_extras(CLI::config_extras_mode::error);
+      .configurable(false);
+  line.set_config("--config", "read options and words from this file")
+      .type_name("FILE");
 }
 
 }  // namespace
@@ -297,32 +277,26 @@ Result<Parsed> parse_options(int argc, char** argv) {
   Parsed parsed;
   Options& options = parsed.options;
   Raw raw;
-  CLI::App app(
+  cli::CommandLine line(
       "NBD server for snapshots of block devices, with their changed blocks "
       "as\n"
       "dirty bitmaps.",
-      "blksnap-nbd");
-  app.set_version_flag("--version", "blksnap-nbd " BLKSNAP_VERSION);
+      "blksnap-nbd", "blksnap-nbd " BLKSNAP_VERSION);
+  cli::App app = line.app();
   bool always = true;
   add_listeners(app, options, raw);
   add_access(app, options, raw);
   add_limits(app, options.limits, raw);
-  add_process(app, options, always);
+  add_process(line, options, always);
   add_logging(app, options, raw);
   app.add_option("WORD", raw.words, "what to serve: KEY=VALUE, see below");
   app.footer(std::string("Words:\n") + kSettingsHelp +
              "\nIt runs until SIGINT or SIGTERM, which release a snapshot that "
              "device= took.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::FileError& error) {
-    return refuse(EINVAL, std::string("--config: ") + error.what());
-  } catch (const CLI::ConfigError& error) {
-    return refuse(EINVAL, std::string("--config: ") + error.what());
-  } catch (const CLI::ParseError& error) {
-    // Help and --version come as errors too, with exit code 0.
-    if (error.get_exit_code() != 0) return refuse(EINVAL, error.what());
-    parsed.exit_status = app.exit(error);
+  const auto done = line.parse(argc, argv);
+  if (!done) return done.error();
+  if (*done) {
+    parsed.exit_status = *done;
     return parsed;
   }
   if (raw.single) {
@@ -338,7 +312,7 @@ Result<Parsed> parse_options(int argc, char** argv) {
   if (!settings) return settings.error();
   options.settings = std::move(*settings);
   if (raw.dump_config) {
-    std::fputs(config_of(app).c_str(), stdout);
+    std::fputs(line.config_to_str().c_str(), stdout);
     parsed.exit_status = 0;
   }
   return parsed;

@@ -144,19 +144,19 @@ Result<ExitStatus> back_up(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-void add_local_options(CLI::App& options, Values& values) {
+void add_local_options(cli::App options, Values& values) {
   options
       .add_option("--diff", values.diff,
                   "of a device of this machine: where displaced blocks go, a "
                   "file, a directory or a block device")
-      ->type_name("PATH");
+      .type_name("PATH");
   options
       .add_option("--limit", values.limit,
                   "and how many bytes at most, or with K, M, G or T")
-      ->type_name("SIZE");
+      .type_name("SIZE");
 }
 
-void add_kind_options(CLI::App& options, Values& values) {
+void add_kind_options(cli::App options, Values& values) {
   options.add_flag("--full", values.full, "copy everything");
   options.add_flag("--incremental", values.incremental,
                    "copy what changed since the newest point, or fail with "
@@ -165,42 +165,42 @@ void add_kind_options(CLI::App& options, Values& values) {
       .add_option("--since", values.since,
                   "the bitmap to ask for, instead of the checkpoint that the "
                   "newest point has; it must tell what changed since then")
-      ->type_name("BITMAP");
+      .type_name("BITMAP");
   options
       .add_option("--checkpoint", values.checkpoint,
                   "the name of this instant, for the next backup to ask for, "
                   "where the server does not say it")
-      ->type_name("NAME");
+      .type_name("NAME");
 }
 
-Run define_backup(CLI::App& options) {
+Run define_backup(cli::App options) {
   auto values = std::make_shared<Values>();
   options
       .add_option("SOURCE", values->sources,
                   "exports, e.g. nbd://host/vdb, or devices of this machine, "
                   "of which one snapshot is taken")
-      ->required();
+      .required();
   options.add_option("--to", values->repository, "the repository, a directory")
-      ->type_name("REPO")
-      ->required();
+      .type_name("REPO")
+      .required();
   options
       .add_option("--name", values->names,
                   "of a disk in the repository, in the order of the sources; "
                   "default: that of the export or device")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
+      .type_name("NAME")
+      .allow_extra_args(false);
   add_kind_options(options, *values);
   add_local_options(options, *values);
   options.add_flag("--compress", values->compress, "compress what is written");
   options.add_option("--parallel", values->parallel, "disks to copy at a time")
-      ->type_name("N")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
+      .type_name("N")
+      .check_range(1, 64)
+      .capture_default_str();
   options
       .add_option(
           "--rate", values->rate,
           "read no more than so many bytes a second, or with K, M, G or T")
-      ->type_name("SIZE");
+      .type_name("SIZE");
   options.add_flag("-q,--quiet", values->quiet, "say nothing but errors");
   return [values](const Output& output) { return back_up(output, *values); };
 }

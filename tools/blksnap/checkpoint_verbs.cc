@@ -35,16 +35,16 @@ struct Values {
   bool stale = false;
 };
 
-CLI::Option* add_device(CLI::App& options, Values& values, const char* text) {
+cli::Option add_device(cli::App options, Values& values, const char* text) {
   return options.add_option("-d,--device", values.device, text)
-      ->type_name("DEVICE");
+      .type_name("DEVICE");
 }
 
-void add_file(CLI::App& options, Values& values) {
+void add_file(cli::App options, Values& values) {
   options
       .add_option("-f,--file", values.file,
                   "the file that keeps the names, if not the usual one")
-      ->type_name("FILE");
+      .type_name("FILE");
 }
 
 // Where a path leads, by whatever links. As it stands if it leads nowhere: a
@@ -133,16 +133,16 @@ Result<ExitStatus> add(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-Run define_add(CLI::App& options) {
+Run define_add(cli::App options) {
   auto values = std::make_shared<Values>();
   options.add_option("NAME", values->name, "letters, digits, - _ and .")
-      ->required();
-  add_device(options, *values, "the block device, /dev/vdb")->required();
+      .required();
+  add_device(options, *values, "the block device, /dev/vdb").required();
   options
       .add_option("-c,--checkpoint", values->checkpoint,
                   "what to name, as pull prints it [the last snapshot that was "
                   "taken of the device]")
-      ->type_name("GENERATION.N");
+      .type_name("GENERATION.N");
   options.add_flag("--force", values->force,
                    "take the name from another checkpoint of the device");
   add_file(options, *values);
@@ -197,7 +197,7 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-Run define_list(CLI::App& options) {
+Run define_list(cli::App options) {
   auto values = std::make_shared<Values>();
   add_device(options, *values, "only the names of this device");
   add_file(options, *values);
@@ -268,17 +268,17 @@ Result<ExitStatus> remove(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-Run define_remove(CLI::App& options) {
+Run define_remove(cli::App options) {
   auto values = std::make_shared<Values>();
-  CLI::Option* name =
+  cli::Option name =
       options.add_option("NAME", values->name, "the name to be forgotten")
-          ->type_name("CHECKPOINT");
+          .type_name("CHECKPOINT");
   add_device(options, *values, "the block device that it is of");
   options
       .add_flag("--stale", values->stale,
                 "all names that are known not to stand any more, of one device "
                 "or of all")
-      ->excludes(name);
+      .excludes(name);
   add_file(options, *values);
   return [values](const Output& output) { return remove(output, *values); };
 }

@@ -108,7 +108,7 @@ complete -F _blksnap blksnap
 
 // What a value is, by the name of the option or operand, or of its type; "none"
 // where there is nothing to propose.
-std::string kind_of(const CLI::Option& option) {
+std::string kind_of(const cli::Option& option) {
   static const std::map<std::string, std::string, std::less<>> kKinds = {
       {"DEVICE", "device"},   {"FILE", "file"},
       {"PATH", "file"},       {"SOCKET", "file"},
@@ -119,11 +119,11 @@ std::string kind_of(const CLI::Option& option) {
       {"UUID", "snapshot"},
   };
   const std::string type = option.get_type_name();
-  // "TEXT:{raw,saved}", of CLI::IsMember.
+  // "TEXT:{raw,saved}", of check_member().
   const auto open = type.find('{'), close = type.rfind('}');
   if (open != type.npos && close != type.npos && open < close)
     return "=" + type.substr(open + 1, close - open - 1);
-  auto found = kKinds.find(option.get_name(option.get_positional()));
+  auto found = kKinds.find(option.get_name());
   if (found == kKinds.end()) found = kKinds.find(type);
   return found == kKinds.end() ? "none" : found->second;
 }
@@ -133,30 +133,21 @@ void append(std::string& list, const std::string& word) {
   list += word;
 }
 
-std::vector<std::string> spellings(const CLI::Option& option) {
-  std::vector<std::string> all;
-  for (const std::string& name : option.get_snames()) all.push_back("-" + name);
-  for (const std::string& name : option.get_lnames())
-    all.push_back("--" + name.substr(0, name.find('{')));  // a flag's default
-  return all;
-}
-
 // The arm of one command, and those of the commands below it.
-std::string arms(const CLI::App& app, const std::string& command) {
+std::string arms(const cli::App& app, const std::string& command) {
   std::string commands, options, values, operands, below;
-  for (const CLI::App* sub : app.get_subcommands({})) {
-    append(commands, sub->get_name());
-    below +=
-        arms(*sub, command + (command.empty() ? "" : " ") + sub->get_name());
+  for (const cli::App& sub : app.get_subcommands()) {
+    append(commands, sub.get_name());
+    below += arms(sub, command + (command.empty() ? "" : " ") + sub.get_name());
   }
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional())
-      append(operands, kind_of(*option) +
-                           (option->get_items_expected_max() > 1 ? "+" : ""));
-    for (const std::string& spelling : spellings(*option)) {
+  for (const cli::Option& option : app.get_options()) {
+    if (option.get_positional())
+      append(operands, kind_of(option) +
+                           (option.get_items_expected_max() > 1 ? "+" : ""));
+    for (const std::string& spelling : option.spellings()) {
       append(options, spelling);
-      if (option->get_items_expected_max() > 0)
-        append(values, spelling + ":" + kind_of(*option));
+      if (option.get_items_expected_max() > 0)
+        append(values, spelling + ":" + kind_of(option));
     }
   }
   return "    '" + command + "')\n        commands='" + commands +
@@ -166,7 +157,7 @@ std::string arms(const CLI::App& app, const std::string& command) {
 
 }  // namespace
 
-std::string bash_completion(const CLI::App& app) {
+std::string bash_completion(const cli::App& app) {
   return "# bash completion for blksnap(8), by blksnap --completion=bash.\n"
          "# shellcheck shell=bash\n\n"
          "# _blksnap_of COMMAND : what may follow it.\n"

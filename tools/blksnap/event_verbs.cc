@@ -64,10 +64,10 @@ struct Values {
   std::uint32_t timeout = 0;  // milliseconds
 };
 
-void add_id(CLI::App& options, Values& values) {
+void add_id(cli::App options, Values& values) {
   options.add_option("-i,--id", values.id, "the snapshot")
-      ->type_name("UUID")
-      ->required();
+      .type_name("UUID")
+      .required();
 }
 
 Result<ExitStatus> wait_event(const Output& output, const Values& values) {
@@ -103,14 +103,14 @@ Result<ExitStatus> wait_event(const Output& output, const Values& values) {
   }
 }
 
-Run define_waitevent(CLI::App& options) {
+Run define_waitevent(cli::App options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
   options
       .add_option("-t,--timeout", values->timeout,
                   "how long to wait, in milliseconds")
-      ->type_name("MS")
-      ->required();
+      .type_name("MS")
+      .required();
   return [values](const Output& output) { return wait_event(output, *values); };
 }
 
@@ -140,7 +140,7 @@ Result<ExitStatus> watch(const Output& output, const Values& values) {
   }
 }
 
-Run define_watcher(CLI::App& options) {
+Run define_watcher(cli::App options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
   return [values](const Output& output) { return watch(output, *values); };

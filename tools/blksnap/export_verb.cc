@@ -55,31 +55,31 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-Run define_export(CLI::App& options) {
+Run define_export(cli::App options) {
   auto values = std::make_shared<Values>();
   backup::PointServerRequest& request = values->request;
   add_point_options(options, request.repository, request.point, request.disk);
   options
       .add_option("--name", request.name,
                   "of the export; default: that of the disk")
-      ->type_name("NAME");
+      .type_name("NAME");
   options.add_option("-U,--unix", values->socket, "listen on this socket")
-      ->type_name("SOCKET");
+      .type_name("SOCKET");
   options.add_option("-p,--port", values->port, "listen on this TCP port")
-      ->type_name("PORT");
+      .type_name("PORT");
   options
       .add_option("-i,--ipaddr,--address", values->address,
                   "at this address of the "
                   "machine")
-      ->type_name("ADDRESS")
-      ->capture_default_str();
+      .type_name("ADDRESS")
+      .capture_default_str();
   options.add_flag("--writable", request.writable,
                    "let clients write, into a file that goes with this "
                    "command");
   options
       .add_option("--tls-certificates", request.tls_certificates,
                   "have TLS, with the certificates in this directory")
-      ->type_name("DIR");
+      .type_name("DIR");
   options.add_flag("--tls-verify-peer", request.verify_peer,
                    "and let in only clients with a certificate");
   return [values](const Output& output) { return run(output, *values); };

@@ -2,15 +2,14 @@
 // blksnap: control the filter, inspect changes, pull backups.
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
-#include <memory>
 #include <string>
 #include <string_view>
 
+#include "cli/app.h"
 #include "completion.h"
 #include "verbs.h"
 
@@ -52,89 +51,71 @@ void allow_many_files() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);  // what there is has to do then
 }
 
-class Help : public CLI::Formatter {
- public:
-  // A flag that may have a value as manuals write it: CLI11's own way tells
-  // the value that it has without one.
-  std::string make_option_name(const CLI::Option* option,
-                               bool positional) const override {
-    const std::string name =
-        CLI::Formatter::make_option_name(option, positional);
-    const std::size_t value = name.find('{');
-    if (value == name.npos) return name;
-    return name.substr(0, value) + "[=" + option->get_type_name() + "]";
-  }
-  std::string make_option_opts(const CLI::Option* option) const override {
-    if (option->get_expected_min() == 0) return "";  // a flag
-    return CLI::Formatter::make_option_opts(option);
-  }
-};
-
 // What the command line says, once it is parsed.
 struct Choice {
   Run run;
   bool json = false;
 };
 
-void declare(CLI::App& parent, const Verb& verb, Choice& choice) {
-  CLI::App* options = parent.add_subcommand(verb.name, verb.summary);
-  options->footer(std::string("Examples:\n") + verb.examples);
+void declare(cli::App parent, const Verb& verb, Choice& choice) {
+  cli::App options = parent.add_subcommand(verb.name, verb.summary);
+  options.footer(std::string("Examples:\n") + verb.examples);
   if (verb.verbs) {
-    options->require_subcommand(1);
-    for (const Verb& one : verb.verbs()) declare(*options, one, choice);
+    options.require_subcommand(1);
+    for (const Verb& one : verb.verbs()) declare(options, one, choice);
     return;
   }
-  options->add_flag("--json", choice.json, "print JSON: an object a line");
-  options->callback(
-      [&choice, run = verb.define(*options)] { choice.run = run; });
+  options.add_flag("--json", choice.json, "print JSON: an object a line");
+  options.callback([&choice, run = verb.define(options)] { choice.run = run; });
 }
 
 // Do the words begin with a command? The parser's own words for it say less.
-Result<void> check_command(const CLI::App& app, int argc, char** argv) {
-  const CLI::App* at = &app;
+Result<void> check_command(cli::App at, int argc, char** argv) {
   std::string command = "blksnap";
-  for (int i = 1; !at->get_subcommands({}).empty(); ++i) {
+  for (int i = 1; !at.get_subcommands().empty(); ++i) {
     if (i == argc)
       return refuse(EINVAL, "no command; see " + command + " --help");
     if (argv[i][0] == '-') return {};
-    const auto found = at->get_subcommands(
-        [&](const CLI::App* sub) { return sub->get_name() == argv[i]; });
-    if (found.empty())
+    const auto below = at.get_subcommands();
+    const auto found = std::find_if(
+        below.begin(), below.end(),
+        [&](const cli::App& sub) { return sub.get_name() == argv[i]; });
+    if (found == below.end())
       return refuse(EINVAL, "there is no command '" + std::string(argv[i]) +
                                 "'; see " + command + " --help");
-    at = found.front();
-    command += " " + at->get_name();
+    at = *found;
+    command += " " + at.get_name();
   }
   return {};
 }
 
-// What was meant by an option that there is not may be what is missing: it is
-// to be told first, and by its name.
-std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App* at = &app;
+// Unknown options are reported before missing ones: a misspelt --to is both,
+// and "--to is required" would hide the typo.
+Error explain(cli::App at, const Error& error) {
   std::string command = "blksnap";
   for (;;) {
-    const auto below = at->get_subcommands();  // that were on the line
-    for (const std::string& word : at->remaining()) {
+    for (const std::string& word : at.remaining()) {
       if (word.size() < 2 || word[0] != '-') continue;
-      return at->get_subcommands({}).empty()
-                 ? "there is no option '" + word + "'; see " + command +
-                       " --help"
-                 : "there is no option '" + word + "' before a command; see " +
-                       command + " --help";
+      return refuse(
+          EINVAL,
+          "there is no option '" + word + "'" +
+              (at.get_subcommands().empty() ? "" : " before a command") +
+              "; see " + command + " --help");
     }
+    const auto below = at.parsed_subcommands();
     if (below.empty()) break;
     at = below.front();
-    command += " " + at->get_name();
+    command += " " + at.get_name();
   }
-  return std::string(error.what()) + "; see " + command + " --help";
+  return refuse(EINVAL, error.message + "; see " + command + " --help");
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Change tracking, snapshots and backups of block devices.",
-               "blksnap");
-  app.formatter(std::make_shared<Help>());  // those of its commands too
-  app.set_version_flag("--version", "blksnap " BLKSNAP_VERSION);
+  cli::CommandLine line(
+      "Change tracking, snapshots and backups of block devices.", "blksnap",
+      "blksnap " BLKSNAP_VERSION);
+  line.brief_flags();
+  cli::App app = line.app();
   app.require_subcommand(1);
   app.footer("blksnap COMMAND --help tells more; see also blksnap(8).");
 
@@ -153,13 +134,9 @@ int run(int argc, char** argv) {
   }
   if (auto good = check_command(app, argc, argv); !good)
     return failed(good.error());
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    // Help and --version come as errors too, with exit code 0.
-    if (error.get_exit_code() == 0) return finish(app.exit(error));
-    return failed(refuse(EINVAL, explain(app, error)));
-  }
+  const auto parsed = line.parse(argc, argv);
+  if (!parsed) return failed(explain(app, parsed.error()));
+  if (*parsed) return finish(**parsed);
   const auto status = choice.run(Output(choice.json));
   return status ? finish(*status) : failed(status.error());
 }

@@ -24,10 +24,10 @@ class Notes : public Progress {
   }
 };
 
-void add_retention(CLI::App& options, backup::Retention& keep) {
+void add_retention(cli::App options, backup::Retention& keep) {
   const auto add = [&](const char* option, unsigned& number,
                        const char* description) {
-    options.add_option(option, number, description)->type_name("N");
+    options.add_option(option, number, description).type_name("N");
   };
   add("--keep-last", keep.last, "keep the newest N points");
   add("--keep-hourly", keep.hourly,
@@ -76,16 +76,16 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
   return refuse(EBUSY, "not all was removed: " + why);
 }
 
-Run define_prune(CLI::App& options) {
+Run define_prune(cli::App options) {
   auto values = std::make_shared<Values>();
   backup::PruneRequest& request = values->request;
-  options.add_option("REPO", request.repository, "the repository")->required();
+  options.add_option("REPO", request.repository, "the repository").required();
   add_retention(options, request.retention);
   options
       .add_option("--point", request.points,
                   "remove this point, and no other; may be repeated")
-      ->type_name("POINT")
-      ->allow_extra_args(false);
+      .type_name("POINT")
+      .allow_extra_args(false);
   options.add_flag("-n,--dry-run", request.dry_run,
                    "only say what would be removed");
   options.add_flag("-q,--quiet", values->quiet, "say nothing but errors");

@@ -18,29 +18,29 @@ void say(const Output& output, const copy::PullReport& report) {
   output.say_fields(fields);
 }
 
-Run define_pull(CLI::App& options) {
+Run define_pull(cli::App options) {
   struct Values {
     std::string uri, target, since;
   };
   auto values = std::make_shared<Values>();
   options.add_option("URI", values->uri, "export to read, e.g. nbd://host/vdb")
-      ->required();
+      .required();
   options
       .add_option("TARGET", values->target,
                   "file or block device to write to; an incremental pull "
                   "changes the copy that an earlier one made")
-      ->type_name("FILE")
-      ->required();
-  CLI::Option* since =
+      .type_name("FILE")
+      .required();
+  cli::Option since =
       options
           .add_option("-s,--since", values->since,
                       "pull only what changed since CHECKPOINT, which an "
                       "earlier pull printed; exit status 3 if the server "
                       "cannot tell: take a full copy then")
-          ->type_name("CHECKPOINT");
+          .type_name("CHECKPOINT");
   return [values, since](const Output& output) -> Result<ExitStatus> {
     // An empty name would ask for everything, and look like an incremental.
-    if (since->count() && values->since.empty())
+    if (since.count() && values->since.empty())
       return refuse(EINVAL, "--since: a checkpoint has to be named");
     if (auto good = check_target(values->target); !good) return good.error();
     auto source = copy::Source::connect(values->uri, values->since);

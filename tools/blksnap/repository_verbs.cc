@@ -83,9 +83,9 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
   return refuse(EIO, "damaged: " + said);
 }
 
-Run define_list(CLI::App& options) {
+Run define_list(cli::App options) {
   auto path = std::make_shared<std::string>();
-  options.add_option("REPO", *path, "the repository")->required();
+  options.add_option("REPO", *path, "the repository").required();
   return [path](const Output& output) { return list(output, *path); };
 }
 

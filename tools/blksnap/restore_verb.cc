@@ -14,7 +14,7 @@ struct Values {
   bool quiet = false;
 };
 
-Run define_restore(CLI::App& options) {
+Run define_restore(cli::App options) {
   auto values = std::make_shared<Values>();
   backup::RestoreRequest& request = values->request;
   add_point_options(options, request.repository, request.point, request.disk);
@@ -22,8 +22,8 @@ Run define_restore(CLI::App& options) {
       .add_option("--to", request.target,
                   "a file, a block device that is not in use, or the NBD URI "
                   "of an export")
-      ->type_name("TARGET")
-      ->required();
+      .type_name("TARGET")
+      .required();
   options.add_flag("--force", request.force, "overwrite a file that exists");
   options.add_flag("-q,--quiet", values->quiet, "show no progress");
   return [values](const Output& output) -> Result<ExitStatus> {

@@ -28,17 +28,17 @@ struct Values {
   std::vector<std::string> devices;
 };
 
-void add_id(CLI::App& options, Values& values) {
+void add_id(cli::App options, Values& values) {
   options.add_option("-i,--id", values.id, "the snapshot")
-      ->type_name("UUID")
-      ->required();
+      .type_name("UUID")
+      .required();
 }
 
-CLI::Option* add_device(CLI::App& options, Values& values) {
+cli::Option add_device(cli::App options, Values& values) {
   return options
       .add_option("-d,--device", values.device, "the block device, /dev/vdb")
-      ->type_name("DEVICE")
-      ->required();
+      .type_name("DEVICE")
+      .required();
 }
 
 // The filter is attached where it is missing.
@@ -68,27 +68,27 @@ Result<ExitStatus> create(const Output& output, const Values& values) {
   return kSuccess;
 }
 
-Run define_create(CLI::App& options) {
+Run define_create(cli::App options) {
   auto values = std::make_shared<Values>();
   options
       .add_option("-f,--file", values->file,
                   "difference storage: a file, a directory (an unnamed file "
                   "is made there) or a block device")
-      ->type_name("PATH")
-      ->required();
+      .type_name("PATH")
+      .required();
   options
       .add_option("-l,--limit", values->limit,
                   "how large it may grow: bytes, or with K, M, G or T")
-      ->type_name("SIZE")
-      ->required();
+      .type_name("SIZE")
+      .required();
   options
       .add_option("-d,--device", values->devices,
                   "a device to add to it; may be repeated")
-      ->type_name("DEVICE");
+      .type_name("DEVICE");
   return [values](const Output& output) { return create(output, *values); };
 }
 
-Run define_add(CLI::App& options) {
+Run define_add(cli::App options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
   add_device(options, *values);
@@ -105,7 +105,7 @@ Run define_add(CLI::App& options) {
 using WholeSnapshot = Result<void> (Control::*)(const Uuid&) const;
 
 template <WholeSnapshot operation>
-Run define_operation(CLI::App& options) {
+Run define_operation(cli::App options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
   return [values](const Output& output) -> Result<ExitStatus> {
@@ -119,13 +119,13 @@ Run define_operation(CLI::App& options) {
   };
 }
 
-Run define_info(CLI::App& options) {
+Run define_info(cli::App options) {
   auto values = std::make_shared<Values>();
   add_device(options, *values);
   options
       .add_option("-f,--field", values->field,
                   "print the value of this one alone: image or error_code")
-      ->check(CLI::IsMember({"image", "error_code"}));
+      .check_member({"image", "error_code"});
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
@@ -176,7 +176,7 @@ constexpr Verb kVerbs[] = {
      "  blksnap snapshot_info --device /dev/vdb --field image",
      define_info},
     {"snapshot_collect", "Print the UUIDs of all snapshots",
-     "  blksnap snapshot_collect", [](CLI::App&) -> Run { return collect; }},
+     "  blksnap snapshot_collect", [](cli::App) -> Run { return collect; }},
 };
 
 }  // namespace

@@ -289,19 +289,19 @@ Result<ExitStatus> watch(const Output& output, const std::string& names_file,
   }
 }
 
-Run define_status(CLI::App& options) {
+Run define_status(cli::App options) {
   auto seconds = std::make_shared<unsigned>(0);
   options
       .add_option("-w,--watch", *seconds,
                   "again every so many seconds, until a signal ends it")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(1, 86400));
+      .type_name("SECONDS")
+      .check_range(1, 86400);
   auto names_file = std::make_shared<std::string>(checkpoints::kDefaultFile);
   options
       .add_option("--checkpoints", *names_file,
                   "the file that keeps names of checkpoints, if not the usual "
                   "one")
-      ->type_name("FILE");
+      .type_name("FILE");
   return [seconds, names_file](const Output& output) -> Result<ExitStatus> {
     if (*seconds != 0) return watch(output, *names_file, *seconds);
     const auto status = look(*names_file);

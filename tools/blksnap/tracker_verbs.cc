@@ -32,15 +32,15 @@ struct Values {
   std::vector<std::string> ranges;
 };
 
-CLI::Option* add_device(CLI::App& options, Values& values) {
+cli::Option add_device(cli::App options, Values& values) {
   return options
       .add_option("-d,--device", values.device, "the block device, /dev/vdb")
-      ->type_name("DEVICE");
+      .type_name("DEVICE");
 }
 
-Run define_attach(CLI::App& options) {
+Run define_attach(cli::App options) {
   auto values = std::make_shared<Values>();
-  add_device(options, *values)->required();
+  add_device(options, *values).required();
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
@@ -52,9 +52,9 @@ Run define_attach(CLI::App& options) {
   };
 }
 
-Run define_detach(CLI::App& options) {
+Run define_detach(cli::App options) {
   auto values = std::make_shared<Values>();
-  add_device(options, *values)->required();
+  add_device(options, *values).required();
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
@@ -64,9 +64,9 @@ Run define_detach(CLI::App& options) {
   };
 }
 
-Run define_cbtinfo(CLI::App& options) {
+Run define_cbtinfo(cli::App options) {
   auto values = std::make_shared<Values>();
-  add_device(options, *values)->required();
+  add_device(options, *values).required();
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
@@ -109,18 +109,18 @@ Result<void> write_saved(const std::string& path, const Filter& filter,
   return cbt::write_map(path, *saved);
 }
 
-Run define_readcbtmap(CLI::App& options) {
+Run define_readcbtmap(cli::App options) {
   auto values = std::make_shared<Values>();
-  add_device(options, *values)->required();
+  add_device(options, *values).required();
   options.add_option("-f,--file", values->file, "where the map goes")
-      ->type_name("FILE")
-      ->required();
+      .type_name("FILE")
+      .required();
   options
       .add_option("--format", values->format,
                   "raw: a byte per block; saved: what cbt= of blksnap-nbd and "
                   "of the nbdkit plugin takes")
-      ->check(CLI::IsMember({"raw", "saved"}))
-      ->capture_default_str();
+      .check_member({"raw", "saved"})
+      .capture_default_str();
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
@@ -196,19 +196,19 @@ Result<ExitStatus> mark_ranges(const Output& output, const std::string& device,
   return kSuccess;
 }
 
-Run define_markdirtyblock(CLI::App& options) {
+Run define_markdirtyblock(cli::App options) {
   auto values = std::make_shared<Values>();
-  CLI::Option* file = options
-                          .add_option("-f,--file", values->file,
-                                      "mark the blocks that this file lies in")
-                          ->type_name("FILE");
-  CLI::Option* device = add_device(options, *values)->excludes(file);
-  CLI::Option* ranges = options
-                            .add_option("-r,--ranges", values->ranges,
-                                        "sectors of the device, of 512 bytes")
-                            ->type_name("SECTOR:COUNT")
-                            ->needs(device);
-  device->needs(ranges);
+  cli::Option file = options
+                         .add_option("-f,--file", values->file,
+                                     "mark the blocks that this file lies in")
+                         .type_name("FILE");
+  cli::Option device = add_device(options, *values).excludes(file);
+  cli::Option ranges = options
+                           .add_option("-r,--ranges", values->ranges,
+                                       "sectors of the device, of 512 bytes")
+                           .type_name("SECTOR:COUNT")
+                           .needs(device);
+  device.needs(ranges);
   return [values](const Output& output) -> Result<ExitStatus> {
     if (!values->file.empty()) return mark_file(output, values->file);
     if (!values->device.empty())

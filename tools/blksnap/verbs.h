@@ -3,12 +3,12 @@
 // they print is an interface that scripts rely on (tools/man/blksnap.8).
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <span>
 #include <string>
 
 #include "base/result.h"
+#include "cli/app.h"
 #include "output.h"
 
 namespace blksnap::tool {
@@ -29,7 +29,7 @@ struct Verb {
   const char* summary;   // one line
   const char* examples;  // lines, for the end of its --help
   // Declares the verb's options on its own subcommand.
-  Run (*define)(CLI::App& options);
+  Run (*define)(cli::App options);
   // Of a verb that has verbs of its own and does nothing by itself, instead.
   std::span<const Verb> (*verbs)() = nullptr;
 };

@@ -43,21 +43,21 @@ class Printer : public backup::VerifyObserver {
   Progress& progress_;
 };
 
-Run define_verify(CLI::App& options) {
+Run define_verify(cli::App options) {
   auto values = std::make_shared<Values>();
   options.add_option("REPO", values->request.repository, "the repository")
-      ->required();
+      .required();
   options
       .add_option("--point", values->request.point,
                   "look at this one alone, and at all of it")
-      ->type_name("POINT");
+      .type_name("POINT");
   options.add_option("--disk", values->request.disk, "look at this one alone")
-      ->type_name("NAME");
+      .type_name("NAME");
   options
       .add_option("--source", values->request.source,
                   "compare the point, or the newest one, with an export of the "
                   "same instant as well")
-      ->type_name("URI");
+      .type_name("URI");
   options.add_flag("-q,--quiet", values->quiet, "show no progress");
   return [values](const Output& output) -> Result<ExitStatus> {
     Progress progress(output, values->quiet);

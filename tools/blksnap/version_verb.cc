@@ -22,7 +22,7 @@ Result<ExitStatus> print_version(const Output& output) {
 
 constexpr Verb kVerbs[] = {
     {"version", "Print the version of the kernel module", "  blksnap version",
-     [](CLI::App&) -> Run { return print_version; }},
+     [](cli::App) -> Run { return print_version; }},
 };
 
 }  // namespace

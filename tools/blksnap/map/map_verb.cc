@@ -191,35 +191,35 @@ Result<ExitStatus> show(const Output& output, const Values& values,
   return kSuccess;
 }
 
-void add_file(CLI::App& options, const char* name, std::string& path,
+void add_file(cli::App options, const char* name, std::string& path,
               const std::string& what) {
   options.add_option(name, path, what + " into a file; -: standard output")
-      ->type_name("FILE");
+      .type_name("FILE");
 }
 
-Run define_map(CLI::App& options) {
+Run define_map(cli::App options) {
   auto values = std::make_shared<Values>();
   options
       .add_option("SOURCE", values->source,
                   "a device that is tracked, or the file that readcbtmap "
                   "--format=saved has written")
-      ->required();
+      .required();
   options
       .add_option("-s,--since", values->since,
                   "only what changed since this take")
-      ->type_name("NUMBER|CHECKPOINT");
+      .type_name("NUMBER|CHECKPOINT");
   options
       .add_option("-i,--image", values->image,
                   "where to look for partitions and files: the device, or a "
                   "copy of it; default: a SOURCE that is a device")
-      ->type_name("FILE");
+      .type_name("FILE");
   options
       // A flag: what follows it may be SOURCE.
       .add_flag("--files{10}", values->files,
                 "tell the files that the most changed bytes are of: 10, or as "
                 "many as --files=COUNT says")
-      ->type_name("COUNT")
-      ->check(CLI::Range(1, 10000).description(""));
+      .type_name("COUNT")
+      .check_range(1, 10000, cli::InHelp::kHide);
   add_file(options, "--svg", values->svg, "draw the map as SVG");
   add_file(options, "--png", values->png, "draw the map as PNG");
   add_file(options, "--html", values->html,
