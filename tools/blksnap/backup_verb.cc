@@ -90,7 +90,7 @@ Json to_object(const backup::DiskRecord& disk) {
                  {"size", disk.size},
                  {"read_bytes", disk.read_bytes},
                  {"zeroed_bytes", disk.zeroed_bytes}};
-  if (!disk.checkpoint.empty()) object["checkpoint"] = disk.checkpoint;
+  if (!disk.checkpoint.empty()) object.set("checkpoint", disk.checkpoint);
   return object;
 }
 
@@ -98,10 +98,12 @@ void say(const Output& output, const backup::BackupReport& report) {
   if (output.json()) {
     Json disks = Json::array();
     for (const auto& disk : report.manifest.disks) {
-      disks.push_back(to_object(disk));
-      disks.back()["why"] = disk.why;
+      Json object = to_object(disk);
+      object.set("why", disk.why);
+      disks.push_back(std::move(object));
     }
-    output.say("", {{"point", report.point.text()}, {"disks", disks}});
+    output.say("",
+               {{"point", report.point.text()}, {"disks", std::move(disks)}});
     return;
   }
   output.say_fields({{"point", report.point.text()}});

@@ -157,7 +157,7 @@ std::string text_of(std::optional<bool> stands) {
 }
 
 Json json_of(std::optional<bool> stands) {
-  return stands ? Json(*stands) : Json(nullptr);
+  return stands ? Json(*stands) : Json();
 }
 
 Result<ExitStatus> list(const Output& output, const Values& values) {
@@ -189,8 +189,9 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
     const auto stands = histories ? histories->stands(named.at) : std::nullopt;
     text += row(named.name, width, named.device, device_width,
                 named.at.to_string(), to_rfc3339(named.added), text_of(stands));
-    Json& object = all.emplace_back(json_of(named));
-    object["stands"] = json_of(stands);
+    Json object = json_of(named);
+    object.set("stands", json_of(stands));
+    all.push_back(std::move(object));
   }
   output.say(names->empty() ? "No checkpoint has a name.\n" : text,
              {{"checkpoints", std::move(all)}});

@@ -50,12 +50,12 @@ std::string name_of(const Event& event) {
 Json fields_of(const Event& event) {
   Json fields = {{"event", name_of(event)}};
   if (const auto* corrupted = std::get_if<kernel::Corrupted>(&event.what)) {
-    fields["device"] = std::to_string(corrupted->major) + ":" +
-                       std::to_string(corrupted->minor);
-    fields["error_code"] = corrupted->code;
+    fields.set("device", std::to_string(corrupted->major) + ":" +
+                             std::to_string(corrupted->minor));
+    fields.set("error_code", corrupted->code);
   }
   if (const auto* no_space = std::get_if<kernel::NoSpace>(&event.what))
-    fields["requested_bytes"] = no_space->requested;
+    fields.set("requested_bytes", no_space->requested);
   return fields;
 }
 

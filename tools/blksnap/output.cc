@@ -26,38 +26,31 @@ double percent(std::uint64_t part, std::uint64_t whole) {
 }
 
 std::string printable(const std::string& text) {
-  constexpr auto replace = Json::error_handler_t::replace;
-  std::string clean =
-      Json::parse(Json(text).dump(-1, ' ', /*ensure_ascii=*/false, replace))
-          .get<std::string>();
-  for (std::size_t i = 0; i < clean.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(clean[i]);
-    // Those of ISO 6429 above 0x7f are two bytes here.
-    const bool c1 = byte == 0xc2 && i + 1 < clean.size() &&
-                    static_cast<unsigned char>(clean[i + 1]) < 0xa0;
-    if (c1) clean.erase(i, 1);
-    if (c1 || byte < 0x20 || byte == 0x7f) clean[i] = '?';
+  const std::string quoted = Json(text).dump();  // as UTF-8
+  std::string clean;
+  for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(quoted[i]);
+    // Those of ISO 6429 above 0x7f are two bytes.
+    if (byte == 0xc2 && static_cast<unsigned char>(quoted[i + 1]) < 0xa0) {
+      clean += '?';
+      ++i;
+    } else if (byte == '\\') {
+      const char escaped = quoted[++i];
+      clean += escaped == '"' || escaped == '\\' ? escaped : '?';
+      if (escaped == 'u') i += 4;
+    } else {
+      clean += byte == 0x7f ? '?' : quoted[i];
+    }
   }
   return clean;
 }
 
 void Output::say(const std::string& text, const Json& object) const {
-  // Paths need not be UTF-8; JSON has to be.
-  const std::string line = json_ ? object.dump(-1, ' ', /*ensure_ascii=*/false,
-                                               Json::error_handler_t::replace) +
-                                       "\n"
-                                 : text;
-  std::fputs(line.c_str(), stdout);
+  std::fputs(json_ ? (object.dump() + "\n").c_str() : text.c_str(), stdout);
 }
 
 void Output::say_fields(const Json& object, char between) const {
-  std::string text;
-  for (const auto& [name, value] : object.items()) {
-    if (!text.empty()) text += between;
-    text += name + "=" +
-            (value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  say(text + "\n", object);
+  say(object.dump_fields(between) + "\n", object);
 }
 
 }  // namespace blksnap::tool

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 
-namespace blksnap::tool {
+#include "json.h"
 
-// An object whose members stay in their order.
-using Json = nlohmann::ordered_json;
+namespace blksnap::tool {
 
 // Bytes for people, by powers of 1024: "64K", "1.5G".
 std::string size_text(std::uint64_t bytes);

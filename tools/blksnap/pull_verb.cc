@@ -9,12 +9,12 @@ namespace blksnap::tool {
 namespace {
 
 void say(const Output& output, const copy::PullReport& report) {
-  Json fields = Json::object();
+  Json fields;
   // A server that is not ours names no checkpoint: then there is no line.
-  if (!report.checkpoint.empty()) fields["checkpoint"] = report.checkpoint;
-  fields["device_bytes"] = report.device_bytes;
-  fields["read_bytes"] = report.read_bytes;
-  fields["zeroed_bytes"] = report.zeroed_bytes;
+  if (!report.checkpoint.empty()) fields.set("checkpoint", report.checkpoint);
+  fields.set("device_bytes", report.device_bytes);
+  fields.set("read_bytes", report.read_bytes);
+  fields.set("zeroed_bytes", report.zeroed_bytes);
   output.say_fields(fields);
 }
 

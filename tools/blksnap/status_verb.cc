@@ -227,8 +227,8 @@ Json json_of(const TrackedDevice& device) {
                  {"generation_id", to_string(device.info.generation)},
                  {"changes_number", device.info.changes_number},
                  {"block_size", device.info.block_size}};
-  if (device.changed) object["changed_bytes"] = *device.changed;
-  Json& checkpoints = object["checkpoints"] = Json::array();
+  if (device.changed) object.set("changed_bytes", *device.changed);
+  Json checkpoints = Json::array();
   for (const Since& since : device.checkpoints) {
     checkpoints.push_back(
         {{"name", since.named.name},
@@ -236,9 +236,10 @@ Json json_of(const TrackedDevice& device) {
          {"changed_bytes", since.changed},
          {"changed_percent", percent(since.changed, device.info.capacity)}});
   }
+  object.set("checkpoints", std::move(checkpoints));
   if (device.image) {
-    object["image"] = device.image->image;
-    object["error_code"] = device.image->error_code;
+    object.set("image", device.image->image);
+    object.set("error_code", device.image->error_code);
   }
   return object;
 }
@@ -247,13 +248,13 @@ Json json_of(const HeldSnapshot& snapshot) {
   Json object = {{"id", to_string(snapshot.id)}, {"devices", snapshot.devices}};
   if (snapshot.statistics) {
     const Statistics& told = *snapshot.statistics;
-    object["storage_limit"] = told.storage_limit;
-    object["storage_size"] = told.storage_size;
-    object["storage_used"] = told.storage_used;
-    object["chunks"] = told.chunks;
-    object["copies"] = told.copies;
-    object["copies_queued"] = told.copies_queued;
-    object["waits"] = told.waits;
+    object.set("storage_limit", told.storage_limit);
+    object.set("storage_size", told.storage_size);
+    object.set("storage_used", told.storage_used);
+    object.set("chunks", told.chunks);
+    object.set("copies", told.copies);
+    object.set("copies_queued", told.copies_queued);
+    object.set("waits", told.waits);
   }
   return object;
 }

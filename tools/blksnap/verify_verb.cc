@@ -28,7 +28,7 @@ class Printer : public backup::VerifyObserver {
     if (finding.offset)
       text += "at offset " + std::to_string(*finding.offset) + ": ";
     Json object = {{"point", point}, {"disk", disk}, {"what", finding.what}};
-    if (finding.offset) object["offset"] = *finding.offset;
+    if (finding.offset) object.set("offset", *finding.offset);
     output_.say(text + finding.what + "\n", {{"finding", std::move(object)}});
   }
 

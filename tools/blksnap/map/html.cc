@@ -87,9 +87,9 @@ void add_regions(const Scene& scene, Json& page) {
                     {"start", row.start},
                     {"size", row.size},
                     {"changed", row.changed}});
-  page["partitioned"] = scene.partitioned;
-  page["regions"] = std::move(regions);
-  page["region_rows"] = std::move(rows);
+  page.set("partitioned", scene.partitioned);
+  page.set("regions", std::move(regions));
+  page.set("region_rows", std::move(rows));
 }
 
 void add_files(const Scene& scene, Json& page) {
@@ -97,14 +97,14 @@ void add_files(const Scene& scene, Json& page) {
   for (const HotFile& file : scene.files) {
     Json places = Json::array();
     for (const ByteRange& place : file.places)
-      places.push_back({place.offset, place.length});
+      places.push_back(Json::array({place.offset, place.length}));
     files.push_back({{"path", printable(file.path)},
                      {"partition", file.region},
                      {"changed", file.changed},
                      {"number", file.newest},
                      {"places", std::move(places)}});
   }
-  page["files"] = std::move(files);
+  page.set("files", std::move(files));
 }
 
 Json data_of(const Scene& scene) {
@@ -127,15 +127,14 @@ Json data_of(const Scene& scene) {
                {"notes", scene.notes}};
   add_regions(scene, page);
   add_files(scene, page);
-  page["map"] = base64(packed.runs);
+  page.set("map", base64(packed.runs));
   return page;
 }
 
 // In a script element nothing may look like the end of it.
 std::string embed(const Json& page) {
   std::string text;
-  for (const char c : page.dump(-1, ' ', /*ensure_ascii=*/false,
-                                Json::error_handler_t::replace)) {
+  for (const char c : page.dump()) {
     if (c == '<')
       text += "\\u003c";
     else
