@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Names of checkpoints.
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/format.h"
 #include "base/utc.h"
 #include "base/uuid.h"
 #include "checkpoint/store.h"
@@ -180,7 +180,7 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
     device_width = std::max(device_width, named.device.size());
   }
   const auto row = [&](auto... columns) {
-    return fmt::format("{:{}}  {:{}}  {:40}  {:20}  {}\n", columns...);
+    return formatted("{:{}}  {:{}}  {:40}  {:20}  {}\n", columns...);
   };
   std::string text = row("NAME", width, "DEVICE", device_width, "CHECKPOINT",
                          "ADDED", "STANDS");

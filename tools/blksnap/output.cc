@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "output.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <cstring>
+
+#include "base/format.h"
 
 namespace blksnap::tool {
 
@@ -13,8 +13,8 @@ std::string size_text(std::uint64_t bytes) {
   auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
   for (; value >= 1024 && unit + 1 < std::strlen(kUnits); ++unit) value /= 1024;
-  std::string text = unit == 0 || value >= 100 ? fmt::format("{:.0f}", value)
-                                               : fmt::format("{:.1f}", value);
+  std::string text = unit == 0 || value >= 100 ? formatted("{:.0f}", value)
+                                               : formatted("{:.1f}", value);
   if (text.ends_with(".0")) text.resize(text.size() - 2);
   return unit == 0 ? text : text + kUnits[unit];
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The whole picture: devices that are tracked, snapshots that are held.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/format.h"
 #include "base/uuid.h"
 #include "checkpoint/store.h"
 #include "export/change_map.h"
@@ -130,12 +130,12 @@ std::vector<std::string> warnings_of(const Status& status) {
   for (const TrackedDevice& device : status.devices) {
     if (device.image && device.image->error_code != 0)
       warnings.push_back(
-          fmt::format("{}: its image {} is lost: {}; destroy the snapshot and "
-                      "take another one",
-                      device.path, device.image->image,
-                      std::strerror(-device.image->error_code)));
+          formatted("{}: its image {} is lost: {}; destroy the snapshot and "
+                    "take another one",
+                    device.path, device.image->image,
+                    std::strerror(-device.image->error_code)));
     if (device.info.changes_number >= kLastNumbers)
-      warnings.push_back(fmt::format(
+      warnings.push_back(formatted(
           "{}: take {} of 254 of this generation; after the last one a new "
           "generation begins, and the next backup is a full one",
           device.path, device.info.changes_number));
@@ -145,7 +145,7 @@ std::vector<std::string> warnings_of(const Status& status) {
     const Statistics& told = *snapshot.statistics;
     const double used = percent(told.storage_used, told.storage_limit);
     if (used >= kNearlyFull)
-      warnings.push_back(fmt::format(
+      warnings.push_back(formatted(
           "snapshot {}: {:.0f} % of its storage is used; when it is full, its "
           "images are lost",
           to_string(snapshot.id), used));
@@ -157,8 +157,8 @@ std::vector<std::string> warnings_of(const Status& status) {
 }
 
 std::string changed_text(std::uint64_t changed, const CbtInfo& info) {
-  return fmt::format("{} ({:.1f} %)", size_text(changed),
-                     percent(changed, info.capacity));
+  return formatted("{} ({:.1f} %)", size_text(changed),
+                   percent(changed, info.capacity));
 }
 
 std::string names_text(const Status& status) {
@@ -169,14 +169,13 @@ std::string names_text(const Status& status) {
   std::string text;
   for (const TrackedDevice& device : status.devices) {
     for (const Since& since : device.checkpoints)
-      text +=
-          fmt::format("{:{}}  {:>4}  {:>20}  {}\n", since.named.name, width,
-                      since.named.at.number,
-                      changed_text(since.changed, device.info), device.path);
+      text += formatted("{:{}}  {:>4}  {:>20}  {}\n", since.named.name, width,
+                        since.named.at.number,
+                        changed_text(since.changed, device.info), device.path);
   }
   if (text.empty()) return text;
-  return fmt::format("\n{:{}}  {:>4}  {:>20}  {}\n", "CHECKPOINT", width,
-                     "TAKE", "CHANGED SINCE", "DEVICE") +
+  return formatted("\n{:{}}  {:>4}  {:>20}  {}\n", "CHECKPOINT", width, "TAKE",
+                   "CHANGED SINCE", "DEVICE") +
          text;
 }
 
@@ -187,13 +186,13 @@ std::string text_of(const Status& status) {
   for (const TrackedDevice& device : status.devices)
     width = std::max(width, device.path.size());
   if (!status.devices.empty())
-    text += fmt::format("{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n",
-                        "DEVICE", width, "SIZE", "GENERATION", "TAKE", "BLOCK",
-                        "CHANGED", "IMAGE");
+    text += formatted("{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n",
+                      "DEVICE", width, "SIZE", "GENERATION", "TAKE", "BLOCK",
+                      "CHANGED", "IMAGE");
   for (const TrackedDevice& device : status.devices) {
     const std::string changed =
         device.changed ? changed_text(*device.changed, device.info) : "-";
-    text += fmt::format(
+    text += formatted(
         "{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n", device.path, width,
         size_text(device.info.capacity), to_string(device.info.generation),
         device.info.changes_number, size_text(device.info.block_size), changed,
@@ -201,20 +200,20 @@ std::string text_of(const Status& status) {
   }
   text += names_text(status);
   if (!status.snapshots.empty())
-    text += fmt::format("\n{:36}  {:>16}  {}\n", "SNAPSHOT", "STORAGE USED",
-                        "DEVICES");
+    text += formatted("\n{:36}  {:>16}  {}\n", "SNAPSHOT", "STORAGE USED",
+                      "DEVICES");
   for (const HeldSnapshot& snapshot : status.snapshots) {
     const std::string used =
         snapshot.statistics
-            ? fmt::format("{} of {}",
-                          size_text(snapshot.statistics->storage_used),
-                          size_text(snapshot.statistics->storage_limit))
+            ? formatted("{} of {}",
+                        size_text(snapshot.statistics->storage_used),
+                        size_text(snapshot.statistics->storage_limit))
             : "-";
-    text +=
-        fmt::format("{:36}  {:>16}  {}\n", to_string(snapshot.id), used,
-                    snapshot.devices.empty()
-                        ? "(not taken)"
-                        : fmt::format("{}", fmt::join(snapshot.devices, " ")));
+    std::string devices;
+    for (const std::string& device : snapshot.devices)
+      devices += (devices.empty() ? "" : " ") + device;
+    text += formatted("{:36}  {:>16}  {}\n", to_string(snapshot.id), used,
+                      devices.empty() ? "(not taken)" : devices);
   }
   for (const std::string& warning : warnings_of(status))
     text += "\nwarning: " + warning;

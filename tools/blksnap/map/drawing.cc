@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "map/drawing.h"
 
-#include <cairo-svg.h>
-#include <cairo.h>
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <memory>
 
+#include "base/format.h"
 #include "heat/grid.h"
 #include "map/canvas.h"
 #include "map/ramp.h"
@@ -159,10 +156,10 @@ class Picture {
     }
     canvas.text(
         kLeft, y + 32,
-        fmt::format("A cell is {}, a row {}. The higher its bar, the "
-                    "more of it changed; the colour says before which "
-                    "take.",
-                    size_text(grid_.cell_bytes), size_text(grid_.row_bytes())),
+        formatted("A cell is {}, a row {}. The higher its bar, the "
+                  "more of it changed; the colour says before which "
+                  "take.",
+                  size_text(grid_.cell_bytes), size_text(grid_.row_bytes())),
         {.colour = kFaint});
   }
 
@@ -188,7 +185,7 @@ class Picture {
       y += kLineHeight;
       cell(canvas, kLeft + 44, y, name_of(row.band));
       cell(canvas, kLeft + 120, y, size_text(row.bytes));
-      cell(canvas, kLeft + 190, y, fmt::format("{:.1f} %", row.percent));
+      cell(canvas, kLeft + 190, y, formatted("{:.1f} %", row.percent));
       const int length = static_cast<int>(
           230.0 * static_cast<double>(row.bytes) / static_cast<double>(most));
       canvas.fill(
@@ -219,8 +216,8 @@ class Picture {
       if (!row.outside) cell(canvas, left + 240, y, offset_text(row.start));
       cell(canvas, left + 320, y, size_text(row.size));
       cell(canvas, left + 410, y, size_text(row.changed));
-      cell(canvas, left + 480, y, fmt::format("{:.1f} %", row.of_it));
-      cell(canvas, left + 600, y, fmt::format("{:.1f} %", row.of_changes));
+      cell(canvas, left + 480, y, formatted("{:.1f} %", row.of_it));
+      cell(canvas, left + 600, y, formatted("{:.1f} %", row.of_changes));
     }
   }
 

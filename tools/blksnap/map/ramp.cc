@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "map/ramp.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+
+#include "base/format.h"
 
 namespace blksnap::tool {
 namespace {
@@ -49,7 +49,7 @@ constexpr Ends kDark = {{0.44, 0.11, 265}, {0.86, 0.16, 438}};
 }  // namespace
 
 std::string Colour::hex() const {
-  return fmt::format("#{:02x}{:02x}{:02x}", red, green, blue);
+  return formatted("#{:02x}{:02x}{:02x}", red, green, blue);
 }
 
 Colour heat_colour(std::uint8_t number, std::uint8_t first, std::uint8_t last,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "map/scene.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "base/format.h"
 #include "output.h"
 
 namespace blksnap::tool {
@@ -21,19 +20,19 @@ std::uint64_t Scene::changed_outside_regions() const {
 }
 
 std::string title_of(const Scene& scene) {
-  return fmt::format("{}: {} in blocks of {}", scene.source,
-                     size_text(scene.map.capacity()),
-                     size_text(scene.map.block_size()));
+  return formatted("{}: {} in blocks of {}", scene.source,
+                   size_text(scene.map.capacity()),
+                   size_text(scene.map.block_size()));
 }
 
 std::string summary_of(const Scene& scene) {
   const std::uint64_t changed = scene.total().changed();
   const std::string since = scene.since == 0
                                 ? "since tracking began"
-                                : fmt::format("since take {}", scene.since);
-  return fmt::format("{} ({:.1f} %) changed {}, up to take {}",
-                     size_text(changed), percent(changed, scene.map.capacity()),
-                     since, scene.map.taken().number);
+                                : formatted("since take {}", scene.since);
+  return formatted("{} ({:.1f} %) changed {}, up to take {}",
+                   size_text(changed), percent(changed, scene.map.capacity()),
+                   since, scene.map.taken().number);
 }
 
 }  // namespace blksnap::tool

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "map/text.h"
 
-#include <fmt/format.h>
 #include <langinfo.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/format.h"
 #include "base/uuid.h"
 #include "heat/grid.h"
 #include "map/ramp.h"
@@ -66,9 +66,9 @@ class Painter {
     // Most terminals are dark; the ramp of that theme is seen on both.
     const Colour c = heat_colour(number, first_, last_, Theme::kDark);
     return style_.colours == Colours::kTrue
-               ? fmt::format("\033[38;2;{};{};{}m{}\033[m", c.red, c.green,
-                             c.blue, text)
-               : fmt::format("\033[38;5;{}m{}\033[m", in_cube(c), text);
+               ? formatted("\033[38;2;{};{};{}m{}\033[m", c.red, c.green,
+                           c.blue, text)
+               : formatted("\033[38;5;{}m{}\033[m", in_cube(c), text);
   }
 
   std::string glyph(std::uint32_t steps) const {
@@ -89,8 +89,8 @@ std::string band_of(const Scene& scene, const heat::Grid& grid,
   std::string text;
   const heat::Heat heat = scene.heat();
   for (std::uint32_t row = 0; row < grid.rows; ++row) {
-    text += fmt::format("{:>{}} ", offset_text(row * grid.row_bytes()),
-                        kMarginWidth - 1);
+    text += formatted("{:>{}} ", offset_text(row * grid.row_bytes()),
+                      kMarginWidth - 1);
     std::string run;  // of one colour, so that a row has few escapes
     std::uint8_t run_number = 0;
     for (std::uint32_t column = 0; column < grid.columns; ++column) {
@@ -115,7 +115,7 @@ std::string legend_of(const Scene& scene, const heat::Grid& grid,
   std::string glyphs;
   for (std::uint32_t steps = 1; steps <= kSteps; ++steps)
     glyphs += painter.glyph(steps);
-  std::string text = fmt::format(
+  std::string text = formatted(
       "{:>{}} a character is {}, a row {}; {} unchanged, {} how "
       "much changed\n",
       "", kMarginWidth - 1, size_text(grid.cell_bytes),
@@ -123,7 +123,7 @@ std::string legend_of(const Scene& scene, const heat::Grid& grid,
   if (style.colours == Colours::kNone ||
       scene.last_number() < scene.first_number())
     return text;
-  text += fmt::format("{:>{}} take ", "", kMarginWidth - 1);
+  text += formatted("{:>{}} take ", "", kMarginWidth - 1);
   auto shown = heat::bands(scene.first_number(), scene.last_number(), 8);
   std::reverse(shown.begin(), shown.end());
   for (const heat::Band& band : shown)
@@ -138,13 +138,13 @@ std::string take_table(const Scene& scene, const Painter& painter) {
   std::uint64_t most = 1;
   for (const TakeRow& row : rows) most = std::max(most, row.bytes);
   std::string text =
-      fmt::format("\n{:>9}  {:>8}  {:>9}\n", "TAKE", "CHANGED", "OF DEVICE");
+      formatted("\n{:>9}  {:>8}  {:>9}\n", "TAKE", "CHANGED", "OF DEVICE");
   for (const TakeRow& row : rows) {
     std::string bar;
     const auto length = row.bytes == 0 ? 0 : 1 + row.bytes * 29 / most;
     for (std::uint64_t i = 0; i < length; ++i) bar += painter.glyph(kSteps);
-    text += fmt::format("{:>9}  {:>8}  {:>7.1f} %", name_of(row.band),
-                        size_text(row.bytes), row.percent);
+    text += formatted("{:>9}  {:>8}  {:>7.1f} %", name_of(row.band),
+                      size_text(row.bytes), row.percent);
     text +=
         bar.empty() ? "\n" : "  " + painter.paint(row.band.last, bar) + "\n";
   }
@@ -156,13 +156,13 @@ std::string region_table(const Scene& scene) {
   if (rows.empty()) return "";
   std::size_t type = 4;
   for (const RegionRow& row : rows) type = std::max(type, row.type.size());
-  std::string text = fmt::format(
+  std::string text = formatted(
       "\n{:>9}  {:{}}  {:>8}  {:>8}  {:>8}  {:>7}  "
       "{:>10}  {}\n",
       "PARTITION", "TYPE", type, "START", "SIZE", "CHANGED", "OF IT",
       "OF CHANGES", "LABEL");
   for (const RegionRow& row : rows) {
-    std::string line = fmt::format(
+    std::string line = formatted(
         "{:>9}  {:{}}  {:>8}  {:>8}  {:>8}  {:>5.1f} %  {:>8.1f} %  {}",
         row.name, row.type, type, row.outside ? "" : offset_text(row.start),
         size_text(row.size), size_text(row.changed), row.of_it, row.of_changes,
@@ -175,11 +175,11 @@ std::string region_table(const Scene& scene) {
 
 std::string file_table(const Scene& scene) {
   if (scene.files.empty()) return "";
-  std::string text = fmt::format("\n{:>9}  {:>4}  {:>9}  {}\n", "CHANGED",
-                                 "TAKE", "PARTITION", "FILE");
+  std::string text = formatted("\n{:>9}  {:>4}  {:>9}  {}\n", "CHANGED", "TAKE",
+                               "PARTITION", "FILE");
   for (const HotFile& file : scene.files)
-    text += fmt::format("{:>9}  {:>4}  {:>9}  {}\n", size_text(file.changed),
-                        file.newest, file.region, printable(file.path));
+    text += formatted("{:>9}  {:>4}  {:>9}  {}\n", size_text(file.changed),
+                      file.newest, file.region, printable(file.path));
   return text;
 }
 
