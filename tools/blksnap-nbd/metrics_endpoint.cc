@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -11,9 +12,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/basic_stream.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/asio/write.hpp>
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -21,13 +20,12 @@
 #include <utility>
 
 #include "base/log.h"
+#include "metrics_http.h"
 #include "nbd/peer.h"
 
 namespace blksnap::server {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
 using asio::generic::stream_protocol;
 
 namespace {
@@ -36,8 +34,12 @@ constexpr auto kResult = asio::as_tuple(asio::use_awaitable);
 // Scrapers come one at a time; more is somebody's mistake, or an attack.
 constexpr int kMostClients = 16;
 constexpr std::chrono::seconds kPatience{10};
-constexpr std::uint32_t kMostHeader = 8 * 1024;
 constexpr std::chrono::milliseconds kAcceptPause{100};
+
+void close(stream_protocol::socket& socket) {
+  boost::system::error_code ignored;
+  socket.close(ignored);
+}
 
 }  // namespace
 
@@ -81,12 +83,10 @@ class MetricsEndpoint::Impl {
 
  private:
   using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
-  using Stream = beast::basic_stream<stream_protocol>;
-  using Response = http::response<http::string_body>;
+  using Socket = stream_protocol::socket;
 
   asio::awaitable<void> accept_from(const nbd::ListeningSocket& socket);
-  asio::awaitable<void> serve(Stream stream);
-  Response answer(const http::request<http::empty_body>& request) const;
+  asio::awaitable<void> serve(std::shared_ptr<Socket> socket);
 
   const std::vector<nbd::ListeningSocket> sockets_;
   const std::function<std::string()> text_;
@@ -112,51 +112,43 @@ asio::awaitable<void> MetricsEndpoint::Impl::accept_from(
       logger().warn("metrics: {} clients at a time are the limit",
                     kMostClients);
     } else {
-      asio::co_spawn(io_, serve(Stream(std::move(accepted))), asio::detached);
+      asio::co_spawn(io_, serve(std::make_shared<Socket>(std::move(accepted))),
+                     asio::detached);
     }
   }
 }
 
-asio::awaitable<void> MetricsEndpoint::Impl::serve(Stream stream) {
+asio::awaitable<void> MetricsEndpoint::Impl::serve(
+    std::shared_ptr<Socket> socket) {
   ++clients_;
   try {
-    beast::flat_buffer buffer;
-    for (;;) {
-      http::request_parser<http::empty_body> parser;
-      parser.header_limit(kMostHeader);
-      stream.expires_after(kPatience);
-      const auto [bad, read] =
-          co_await http::async_read(stream, buffer, parser, kResult);
-      if (bad) break;
-      const Response response = answer(parser.get());
-      const auto [broken, written] =
-          co_await http::async_write(stream, response, kResult);
-      if (broken || response.need_eof()) break;
+    MetricsHttp http(text_);
+    std::array<char, 4096> bytes;
+    asio::steady_timer deadline(io_);  // for a request and its response
+    while (!http.over()) {
+      deadline.expires_after(kPatience);
+      // The handler may run when the coroutine has ended: it shares the socket.
+      deadline.async_wait([socket](const auto& cancelled) {
+        if (!cancelled) close(*socket);
+      });
+      auto response = http.respond();
+      while (response && !*response) {
+        const auto [bad, read] =
+            co_await socket->async_read_some(asio::buffer(bytes), kResult);
+        if (bad) break;
+        http.receive({bytes.data(), read});
+        response = http.respond();
+      }
+      if (!response || !*response) break;
+      const auto [broken, written] = co_await asio::async_write(
+          *socket, asio::buffer(**response), kResult);
+      if (broken) break;
     }
   } catch (const std::exception& error) {
     logger().error("metrics: {}", error.what());
   }
+  close(*socket);
   --clients_;
-}
-
-MetricsEndpoint::Impl::Response MetricsEndpoint::Impl::answer(
-    const http::request<http::empty_body>& request) const {
-  Response response(http::status::ok, request.version());
-  response.keep_alive(request.keep_alive());
-  response.set(http::field::content_type, "text/plain; charset=utf-8");
-  if (request.target() != "/metrics") {
-    response.result(http::status::not_found);
-    response.body() = "There is /metrics, and nothing else.\n";
-  } else if (request.method() != http::verb::get) {
-    response.result(http::status::method_not_allowed);
-    response.set(http::field::allow, "GET");
-  } else {
-    response.set(http::field::content_type,
-                 "text/plain; version=0.0.4; charset=utf-8");
-    response.body() = text_();
-  }
-  response.prepare_payload();
-  return response;
 }
 
 MetricsEndpoint::MetricsEndpoint(std::vector<nbd::ListeningSocket> sockets,
