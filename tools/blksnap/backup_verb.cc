@@ -84,21 +84,21 @@ Result<backup::BackupRequest> request_of(const Values& values) {
   return request;
 }
 
-Json to_object(const backup::DiskRecord& disk) {
-  Json object = {{"disk", disk.name},
-                 {"kind", disk.incremental() ? "incremental" : "full"},
-                 {"size", disk.size},
-                 {"read_bytes", disk.read_bytes},
-                 {"zeroed_bytes", disk.zeroed_bytes}};
+JsonValue to_object(const backup::DiskRecord& disk) {
+  JsonValue object = {{"disk", disk.name},
+                      {"kind", disk.incremental() ? "incremental" : "full"},
+                      {"size", disk.size},
+                      {"read_bytes", disk.read_bytes},
+                      {"zeroed_bytes", disk.zeroed_bytes}};
   if (!disk.checkpoint.empty()) object.set("checkpoint", disk.checkpoint);
   return object;
 }
 
 void say(const Output& output, const backup::BackupReport& report) {
   if (output.json()) {
-    Json disks = Json::array();
+    JsonValue disks = JsonValue::array();
     for (const auto& disk : report.manifest.disks) {
-      Json object = to_object(disk);
+      JsonValue object = to_object(disk);
       object.set("why", disk.why);
       disks.push_back(std::move(object));
     }

@@ -55,7 +55,7 @@ std::string resolved(const std::string& path) {
   return real ? real.get() : path;
 }
 
-Json json_of(const Named& named) {
+JsonValue json_of(const Named& named) {
   return {{"name", named.name},
           {"device", named.device},
           {"checkpoint", named.at.to_string()},
@@ -156,8 +156,8 @@ std::string text_of(std::optional<bool> stands) {
   return *stands ? "yes" : "no";
 }
 
-Json json_of(std::optional<bool> stands) {
-  return stands ? Json(*stands) : Json();
+JsonValue json_of(std::optional<bool> stands) {
+  return stands ? JsonValue(*stands) : JsonValue();
 }
 
 Result<ExitStatus> list(const Output& output, const Values& values) {
@@ -184,12 +184,12 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
   };
   std::string text = row("NAME", width, "DEVICE", device_width, "CHECKPOINT",
                          "ADDED", "STANDS");
-  Json all = Json::array();
+  JsonValue all = JsonValue::array();
   for (const Named& named : *names) {
     const auto stands = histories ? histories->stands(named.at) : std::nullopt;
     text += row(named.name, width, named.device, device_width,
                 named.at.to_string(), to_rfc3339(named.added), text_of(stands));
-    Json object = json_of(named);
+    JsonValue object = json_of(named);
     object.set("stands", json_of(stands));
     all.push_back(std::move(object));
   }

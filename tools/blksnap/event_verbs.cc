@@ -47,8 +47,8 @@ std::string name_of(const Event& event) {
 }
 
 // What there is to know about it besides its time.
-Json fields_of(const Event& event) {
-  Json fields = {{"event", name_of(event)}};
+JsonValue fields_of(const Event& event) {
+  JsonValue fields = {{"event", name_of(event)}};
   if (const auto* corrupted = std::get_if<kernel::Corrupted>(&event.what)) {
     fields.set("device", std::to_string(corrupted->major) + ":" +
                              std::to_string(corrupted->minor));
@@ -80,7 +80,7 @@ Result<ExitStatus> wait_event(const Output& output, const Values& values) {
       *control, *id, steady_clock::now() + milliseconds(values.timeout));
   if (event) {
     // The text is the original's, which tells no more.
-    Json object = {{"result", "ok"}, {"time", event->time}};
+    JsonValue object = {{"result", "ok"}, {"time", event->time}};
     object.update(fields_of(*event));
     output.say("result=ok\ntime=" + std::to_string(event->time) +
                    "\nevent=" + name_of(*event) + "\n",
@@ -127,7 +127,7 @@ Result<ExitStatus> watch(const Output& output, const Values& values) {
     const auto event =
         wait_until(*control, *id, steady_clock::time_point::max());
     if (event) {
-      Json object = {{"time", event->time}};
+      JsonValue object = {{"time", event->time}};
       object.update(fields_of(*event));
       output.say_fields(object, ' ');
       continue;

@@ -16,55 +16,59 @@ std::string text_of(const Value& value) {
 
 }  // namespace
 
-Json::Json() : value_(std::make_unique<Value>()) {}
-Json::Json(bool value) : value_(std::make_unique<Value>(value)) {}
-Json::Json(std::int64_t value) : value_(std::make_unique<Value>(value)) {}
-Json::Json(std::uint64_t value) : value_(std::make_unique<Value>(value)) {}
-Json::Json(double value) : value_(std::make_unique<Value>(value)) {}
-Json::Json(const char* text) : value_(std::make_unique<Value>(text)) {}
-Json::Json(const std::string& text) : value_(std::make_unique<Value>(text)) {}
-Json::Json(const std::vector<std::string>& texts)
+JsonValue::JsonValue() : value_(std::make_unique<Value>()) {}
+JsonValue::JsonValue(bool value) : value_(std::make_unique<Value>(value)) {}
+JsonValue::JsonValue(std::int64_t value)
+    : value_(std::make_unique<Value>(value)) {}
+JsonValue::JsonValue(std::uint64_t value)
+    : value_(std::make_unique<Value>(value)) {}
+JsonValue::JsonValue(double value) : value_(std::make_unique<Value>(value)) {}
+JsonValue::JsonValue(const char* text)
+    : value_(std::make_unique<Value>(text)) {}
+JsonValue::JsonValue(const std::string& text)
+    : value_(std::make_unique<Value>(text)) {}
+JsonValue::JsonValue(const std::vector<std::string>& texts)
     : value_(std::make_unique<Value>(texts)) {}
 
-Json::Json(std::initializer_list<Member> members)
+JsonValue::JsonValue(std::initializer_list<Member> members)
     : value_(std::make_unique<Value>(Value::object())) {
   for (const Member& member : members)
     set(member.name, std::move(member.value));
 }
 
-Json Json::array(std::initializer_list<Json> values) {
-  Json array;
+JsonValue JsonValue::array(std::initializer_list<JsonValue> values) {
+  JsonValue array;
   *array.value_ = Value::array();
-  for (const Json& value : values) array.push_back(value);
+  for (const JsonValue& value : values) array.push_back(value);
   return array;
 }
 
-Json::Json(const Json& other)
+JsonValue::JsonValue(const JsonValue& other)
     : value_(std::make_unique<Value>(*other.value_)) {}
-Json::Json(Json&& other) noexcept = default;
-Json& Json::operator=(Json other) noexcept {
+JsonValue::JsonValue(JsonValue&& other) noexcept = default;
+JsonValue& JsonValue::operator=(JsonValue other) noexcept {
   value_.swap(other.value_);
   return *this;
 }
-Json::~Json() = default;
+JsonValue::~JsonValue() = default;
 
-void Json::set(const char* name, Json value) {
+void JsonValue::set(const char* name, JsonValue value) {
   (*value_)[name] = std::move(*value.value_);
 }
 
-void Json::update(const Json& members) {
+void JsonValue::update(const JsonValue& members) {
   value_->update(*members.value_);
 }
 
-void Json::push_back(Json value) {
+void JsonValue::push_back(JsonValue value) {
   value_->push_back(std::move(*value.value_));
 }
 
-std::string Json::dump() const {
+std::string JsonValue::dump() const {
   return text_of(*value_);
 }
 
-std::string Json::dump_fields(char between) const {
+std::string JsonValue::dump_fields(char between) const {
   std::string text;
   for (const auto& [name, value] : value_->items()) {
     if (!text.empty()) text += between;

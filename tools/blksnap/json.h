@@ -15,34 +15,34 @@ namespace blksnap::tool {
 // A JSON value that is being put together: nlohmann::ordered_json without its
 // header, which takes longer to compile than most files that print something.
 // json.cc alone includes it.
-class Json {
+class JsonValue {
  public:
   struct Member;
 
-  Json();  // null
-  Json(bool value);
-  Json(std::int64_t value);
-  Json(std::uint64_t value);
+  JsonValue();  // null
+  JsonValue(bool value);
+  JsonValue(std::int64_t value);
+  JsonValue(std::uint64_t value);
   template <std::signed_integral T>
-  Json(T value) : Json(std::int64_t{value}) {}
+  JsonValue(T value) : JsonValue(std::int64_t{value}) {}
   template <std::unsigned_integral T>
-  Json(T value) : Json(std::uint64_t{value}) {}
-  Json(double value);
-  Json(const char* text);
-  Json(const std::string& text);
-  Json(const std::vector<std::string>& texts);
+  JsonValue(T value) : JsonValue(std::uint64_t{value}) {}
+  JsonValue(double value);
+  JsonValue(const char* text);
+  JsonValue(const std::string& text);
+  JsonValue(const std::vector<std::string>& texts);
   // An object, whose members stay in their order: {{"name", value}, ...}.
-  Json(std::initializer_list<Member> members);
-  static Json array(std::initializer_list<Json> values = {});
+  JsonValue(std::initializer_list<Member> members);
+  static JsonValue array(std::initializer_list<JsonValue> values = {});
 
-  Json(const Json& other);
-  Json(Json&& other) noexcept;
-  Json& operator=(Json other) noexcept;
-  ~Json();
+  JsonValue(const JsonValue& other);
+  JsonValue(JsonValue&& other) noexcept;
+  JsonValue& operator=(JsonValue other) noexcept;
+  ~JsonValue();
 
-  void set(const char* name, Json value);  // of an object
-  void update(const Json& members);        // sets them all
-  void push_back(Json value);              // to an array
+  void set(const char* name, JsonValue value);  // of an object
+  void update(const JsonValue& members);        // sets them all
+  void push_back(JsonValue value);              // to an array
 
   // In one line. Paths need not be UTF-8 and JSON has to be: bytes that are not
   // are replaced.
@@ -54,9 +54,9 @@ class Json {
   std::unique_ptr<nlohmann::ordered_json> value_;
 };
 
-struct Json::Member {
+struct JsonValue::Member {
   const char* name;
-  mutable Json value;  // moved out of the list, which is constant
+  mutable JsonValue value;  // moved out of the list, which is constant
 };
 
 }  // namespace blksnap::tool

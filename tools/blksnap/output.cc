@@ -26,7 +26,7 @@ double percent(std::uint64_t part, std::uint64_t whole) {
 }
 
 std::string printable(const std::string& text) {
-  const std::string quoted = Json(text).dump();  // as UTF-8
+  const std::string quoted = JsonValue(text).dump();  // as UTF-8
   std::string clean;
   for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
     const auto byte = static_cast<unsigned char>(quoted[i]);
@@ -45,11 +45,11 @@ std::string printable(const std::string& text) {
   return clean;
 }
 
-void Output::say(const std::string& text, const Json& object) const {
+void Output::say(const std::string& text, const JsonValue& object) const {
   std::fputs(json_ ? (object.dump() + "\n").c_str() : text.c_str(), stdout);
 }
 
-void Output::say_fields(const Json& object, char between) const {
+void Output::say_fields(const JsonValue& object, char between) const {
   say(object.dump_fields(between) + "\n", object);
 }
 

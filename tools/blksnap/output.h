@@ -25,9 +25,9 @@ class Output {
   bool json() const { return json_; }
 
   // `text`, which may be empty, or the object that says the same.
-  void say(const std::string& text, const Json& object) const;
+  void say(const std::string& text, const JsonValue& object) const;
   // Its members as NAME=VALUE, on a line each or as told, or the object.
-  void say_fields(const Json& object, char between = '\n') const;
+  void say_fields(const JsonValue& object, char between = '\n') const;
 
  private:
   const bool& json_;  // known once the command line is parsed

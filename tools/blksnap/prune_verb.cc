@@ -38,8 +38,8 @@ void add_retention(cli::App options, backup::Retention& keep) {
   add("--keep-yearly", keep.yearly, "of years");
 }
 
-Json names(const std::vector<backup::PointName>& points) {
-  Json list = Json::array();
+JsonValue names(const std::vector<backup::PointName>& points) {
+  JsonValue list = JsonValue::array();
   for (const auto& point : points) list.push_back(point.text());
   return list;
 }
@@ -62,7 +62,7 @@ Result<ExitStatus> run(const Output& output, const Values& values) {
     text +=
         (request.dry_run ? "would remove " : "removed ") + point.text() + "\n";
   for (const auto& point : report->kept) text += "kept " + point.text() + "\n";
-  Json failed = Json::array();
+  JsonValue failed = JsonValue::array();
   std::string why;
   for (const auto& one : report->failed) {
     failed.push_back({{"point", one.point.text()}, {"what", one.why.message}});

@@ -9,7 +9,7 @@ namespace blksnap::tool {
 namespace {
 
 void say(const Output& output, const copy::PullReport& report) {
-  Json fields;
+  JsonValue fields;
   // A server that is not ours names no checkpoint: then there is no line.
   if (!report.checkpoint.empty()) fields.set("checkpoint", report.checkpoint);
   fields.set("device_bytes", report.device_bytes);

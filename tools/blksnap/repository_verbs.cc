@@ -31,14 +31,14 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-Json to_object(const Repository& repository, const Point& point) {
-  Json disks = Json::array();
+JsonValue to_object(const Repository& repository, const Point& point) {
+  JsonValue disks = JsonValue::array();
   for (const DiskRecord& disk : point.manifest.disks)
     disks.push_back(
         {{"disk", disk.name},
          {"kind", disk.incremental() ? "incremental" : "full"},
          {"why", disk.why},
-         {"parent", disk.parent ? Json(disk.parent->text()) : Json()},
+         {"parent", disk.parent ? JsonValue(disk.parent->text()) : JsonValue()},
          {"size", disk.size},
          {"on_disk_bytes", repository.on_disk_bytes(point, disk)},
          {"image", repository.image(point.name, disk).string()},
@@ -59,7 +59,7 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
   if (!listing) return listing.error();
   std::vector<std::vector<std::string>> rows = {
       {"POINT", "DISK", "KIND", "SIZE", "ON DISK", "CHECKPOINT"}};
-  Json points = Json::array();
+  JsonValue points = JsonValue::array();
   for (const Point& point : listing->points) {
     points.push_back(to_object(*repository, point));
     for (const DiskRecord& disk : point.manifest.disks)
@@ -69,7 +69,7 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
                       size_text(repository->on_disk_bytes(point, disk)),
                       disk.checkpoint.empty() ? "-" : disk.checkpoint});
   }
-  Json damaged = Json::array();
+  JsonValue damaged = JsonValue::array();
   std::string said;
   for (const backup::Damage& damage : listing->damaged) {
     damaged.push_back(

@@ -149,7 +149,7 @@ Result<ExitStatus> collect(const Output& output) {
   const auto ids = control->collect();
   if (!ids) return ids.error();
   std::string text;
-  Json found = Json::array();
+  JsonValue found = JsonValue::array();
   for (const Uuid& id : *ids) {
     text += to_string(id) + "\n";
     found.push_back(to_string(id));

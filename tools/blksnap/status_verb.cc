@@ -220,14 +220,14 @@ std::string text_of(const Status& status) {
   return text.ends_with('\n') ? text : text + "\n";
 }
 
-Json json_of(const TrackedDevice& device) {
-  Json object = {{"device", device.path},
-                 {"device_capacity", device.info.capacity},
-                 {"generation_id", to_string(device.info.generation)},
-                 {"changes_number", device.info.changes_number},
-                 {"block_size", device.info.block_size}};
+JsonValue json_of(const TrackedDevice& device) {
+  JsonValue object = {{"device", device.path},
+                      {"device_capacity", device.info.capacity},
+                      {"generation_id", to_string(device.info.generation)},
+                      {"changes_number", device.info.changes_number},
+                      {"block_size", device.info.block_size}};
   if (device.changed) object.set("changed_bytes", *device.changed);
-  Json checkpoints = Json::array();
+  JsonValue checkpoints = JsonValue::array();
   for (const Since& since : device.checkpoints) {
     checkpoints.push_back(
         {{"name", since.named.name},
@@ -243,8 +243,9 @@ Json json_of(const TrackedDevice& device) {
   return object;
 }
 
-Json json_of(const HeldSnapshot& snapshot) {
-  Json object = {{"id", to_string(snapshot.id)}, {"devices", snapshot.devices}};
+JsonValue json_of(const HeldSnapshot& snapshot) {
+  JsonValue object = {{"id", to_string(snapshot.id)},
+                      {"devices", snapshot.devices}};
   if (snapshot.statistics) {
     const Statistics& told = *snapshot.statistics;
     object.set("storage_limit", told.storage_limit);
@@ -258,8 +259,8 @@ Json json_of(const HeldSnapshot& snapshot) {
   return object;
 }
 
-Json json_of(const Status& status) {
-  Json devices = Json::array(), snapshots = Json::array();
+JsonValue json_of(const Status& status) {
+  JsonValue devices = JsonValue::array(), snapshots = JsonValue::array();
   for (const TrackedDevice& device : status.devices)
     devices.push_back(json_of(device));
   for (const HeldSnapshot& snapshot : status.snapshots)

@@ -160,7 +160,7 @@ Result<Sectors> parse_range(const std::string& text) {
 
 void say_marked(const Output& output, const std::string& text,
                 const std::string& device, std::span<const Sectors> ranges) {
-  Json marked = Json::array();
+  JsonValue marked = JsonValue::array();
   for (const Sectors& range : ranges)
     marked.push_back({{"offset", range.offset}, {"count", range.count}});
   output.say(text, {{"device", device}, {"ranges", std::move(marked)}});

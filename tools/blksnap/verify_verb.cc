@@ -27,7 +27,8 @@ class Printer : public backup::VerifyObserver {
     if (!disk.empty()) text += disk + " ";
     if (finding.offset)
       text += "at offset " + std::to_string(*finding.offset) + ": ";
-    Json object = {{"point", point}, {"disk", disk}, {"what", finding.what}};
+    JsonValue object = {
+        {"point", point}, {"disk", disk}, {"what", finding.what}};
     if (finding.offset) object.set("offset", *finding.offset);
     output_.say(text + finding.what + "\n", {{"finding", std::move(object)}});
   }

@@ -51,8 +51,8 @@ PackedMap pack(const cbt::ChangeMap& map) {
   return {std::move(runs), unit, numbers.size()};
 }
 
-Json palette(const Scene& scene, Theme theme) {
-  Json colours = Json::array();
+JsonValue palette(const Scene& scene, Theme theme) {
+  JsonValue colours = JsonValue::array();
   const unsigned first = scene.first_number(), last = scene.last_number();
   for (unsigned number = first; number <= last; ++number)
     colours.push_back(heat_colour(static_cast<std::uint8_t>(number),
@@ -62,8 +62,8 @@ Json palette(const Scene& scene, Theme theme) {
   return colours;
 }
 
-Json takes_of(const Scene& scene) {
-  Json takes = Json::array();
+JsonValue takes_of(const Scene& scene) {
+  JsonValue takes = JsonValue::array();
   for (const TakeRow& row : take_rows(scene))
     takes.push_back({{"name", name_of(row.band)},
                      {"last", row.band.last},
@@ -71,8 +71,8 @@ Json takes_of(const Scene& scene) {
   return takes;
 }
 
-void add_regions(const Scene& scene, Json& page) {
-  Json regions = Json::array(), rows = Json::array();
+void add_regions(const Scene& scene, JsonValue& page) {
+  JsonValue regions = JsonValue::array(), rows = JsonValue::array();
   for (const Region& region : scene.regions)
     regions.push_back({{"name", region.name},
                        {"type", region.type},
@@ -92,12 +92,12 @@ void add_regions(const Scene& scene, Json& page) {
   page.set("region_rows", std::move(rows));
 }
 
-void add_files(const Scene& scene, Json& page) {
-  Json files = Json::array();
+void add_files(const Scene& scene, JsonValue& page) {
+  JsonValue files = JsonValue::array();
   for (const HotFile& file : scene.files) {
-    Json places = Json::array();
+    JsonValue places = JsonValue::array();
     for (const ByteRange& place : file.places)
-      places.push_back(Json::array({place.offset, place.length}));
+      places.push_back(JsonValue::array({place.offset, place.length}));
     files.push_back({{"path", printable(file.path)},
                      {"partition", file.region},
                      {"changed", file.changed},
@@ -107,24 +107,24 @@ void add_files(const Scene& scene, Json& page) {
   page.set("files", std::move(files));
 }
 
-Json data_of(const Scene& scene) {
+JsonValue data_of(const Scene& scene) {
   const PackedMap packed = pack(scene.map);
-  Json page = {{"title", printable(title_of(scene))},
-               {"summary", summary_of(scene)},
-               {"generation", to_string(scene.map.taken().generation)},
-               {"capacity", scene.map.capacity()},
-               {"changed", scene.total().changed()},
-               {"block", scene.map.block_size()},
-               {"unit", packed.unit},
-               {"units", packed.count},
-               {"since", scene.since},
-               {"first", scene.first_number()},
-               {"light", palette(scene, Theme::kLight)},
-               {"dark", palette(scene, Theme::kDark)},
-               {"none_light", unchanged_colour(Theme::kLight).hex()},
-               {"none_dark", unchanged_colour(Theme::kDark).hex()},
-               {"takes", takes_of(scene)},
-               {"notes", scene.notes}};
+  JsonValue page = {{"title", printable(title_of(scene))},
+                    {"summary", summary_of(scene)},
+                    {"generation", to_string(scene.map.taken().generation)},
+                    {"capacity", scene.map.capacity()},
+                    {"changed", scene.total().changed()},
+                    {"block", scene.map.block_size()},
+                    {"unit", packed.unit},
+                    {"units", packed.count},
+                    {"since", scene.since},
+                    {"first", scene.first_number()},
+                    {"light", palette(scene, Theme::kLight)},
+                    {"dark", palette(scene, Theme::kDark)},
+                    {"none_light", unchanged_colour(Theme::kLight).hex()},
+                    {"none_dark", unchanged_colour(Theme::kDark).hex()},
+                    {"takes", takes_of(scene)},
+                    {"notes", scene.notes}};
   add_regions(scene, page);
   add_files(scene, page);
   page.set("map", base64(packed.runs));
@@ -132,7 +132,7 @@ Json data_of(const Scene& scene) {
 }
 
 // In a script element nothing may look like the end of it.
-std::string embed(const Json& page) {
+std::string embed(const JsonValue& page) {
   std::string text;
   for (const char c : page.dump()) {
     if (c == '<')

@@ -10,12 +10,12 @@ namespace {
 
 constexpr std::uint32_t kMostTakeRows = 12;
 
-Json json_of(const ByteRange& range) {
+JsonValue json_of(const ByteRange& range) {
   return {{"offset", range.offset}, {"length", range.length}};
 }
 
-Json takes_of(const heat::Tally& tally) {
-  Json takes = Json::array();
+JsonValue takes_of(const heat::Tally& tally) {
+  JsonValue takes = JsonValue::array();
   for (unsigned number = 1; number < 256; ++number)
     if (const auto bytes = tally[static_cast<std::uint8_t>(number)])
       takes.push_back({{"number", number}, {"changed_bytes", bytes}});
@@ -72,9 +72,9 @@ std::vector<RegionRow> region_rows(const Scene& scene) {
   return rows;
 }
 
-Json json_of(const Scene& scene) {
+JsonValue json_of(const Scene& scene) {
   const heat::Tally total = scene.total();
-  Json partitions = Json::array(), files = Json::array();
+  JsonValue partitions = JsonValue::array(), files = JsonValue::array();
   for (const Region& region : scene.regions) {
     const heat::Tally tally = scene.heat().tally(region.range);
     partitions.push_back({{"name", region.name},
@@ -86,7 +86,7 @@ Json json_of(const Scene& scene) {
                           {"takes", takes_of(tally)}});
   }
   for (const HotFile& file : scene.files) {
-    Json places = Json::array();
+    JsonValue places = JsonValue::array();
     for (const ByteRange& place : file.places) places.push_back(json_of(place));
     files.push_back({{"path", file.path},
                      {"partition", file.region},

@@ -36,6 +36,6 @@ struct RegionRow {
 std::vector<RegionRow> region_rows(const Scene& scene);
 
 // All of it for programs, in bytes, take by take.
-Json json_of(const Scene& scene);
+JsonValue json_of(const Scene& scene);
 
 }  // namespace blksnap::tool
