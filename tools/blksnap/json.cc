@@ -1,50 +1,41 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "json.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json.h"
+
 namespace blksnap::tool {
-namespace {
 
-using Value = nlohmann::ordered_json;
-
-std::string text_of(const Value& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/false,
-                    Value::error_handler_t::replace);
-}
-
-}  // namespace
-
-JsonValue::JsonValue() : value_(std::make_unique<Value>()) {}
-JsonValue::JsonValue(bool value) : value_(std::make_unique<Value>(value)) {}
+JsonValue::JsonValue() : value_(std::make_unique<Json>()) {}
+JsonValue::JsonValue(bool value) : value_(std::make_unique<Json>(value)) {}
 JsonValue::JsonValue(std::int64_t value)
-    : value_(std::make_unique<Value>(value)) {}
+    : value_(std::make_unique<Json>(value)) {}
 JsonValue::JsonValue(std::uint64_t value)
-    : value_(std::make_unique<Value>(value)) {}
-JsonValue::JsonValue(double value) : value_(std::make_unique<Value>(value)) {}
+    : value_(std::make_unique<Json>(value)) {}
+JsonValue::JsonValue(double value) : value_(std::make_unique<Json>(value)) {}
 JsonValue::JsonValue(const char* text)
-    : value_(std::make_unique<Value>(text)) {}
+    : value_(std::make_unique<Json>(text)) {}
 JsonValue::JsonValue(const std::string& text)
-    : value_(std::make_unique<Value>(text)) {}
+    : value_(std::make_unique<Json>(text)) {}
 JsonValue::JsonValue(const std::vector<std::string>& texts)
-    : value_(std::make_unique<Value>(texts)) {}
+    : value_(std::make_unique<Json>(texts)) {}
 
 JsonValue::JsonValue(std::initializer_list<Member> members)
-    : value_(std::make_unique<Value>(Value::object())) {
+    : value_(std::make_unique<Json>(Json::object())) {
   for (const Member& member : members)
     set(member.name, std::move(member.value));
 }
 
 JsonValue JsonValue::array(std::initializer_list<JsonValue> values) {
   JsonValue array;
-  *array.value_ = Value::array();
+  *array.value_ = Json::array();
   for (const JsonValue& value : values) array.push_back(value);
   return array;
 }
 
 JsonValue::JsonValue(const JsonValue& other)
-    : value_(std::make_unique<Value>(*other.value_)) {}
+    : value_(std::make_unique<Json>(*other.value_)) {}
 JsonValue::JsonValue(JsonValue&& other) noexcept = default;
 JsonValue& JsonValue::operator=(JsonValue other) noexcept {
   value_.swap(other.value_);
@@ -65,7 +56,7 @@ void JsonValue::push_back(JsonValue value) {
 }
 
 std::string JsonValue::dump() const {
-  return text_of(*value_);
+  return to_text(*value_);
 }
 
 std::string JsonValue::dump_fields(char between) const {
@@ -73,7 +64,7 @@ std::string JsonValue::dump_fields(char between) const {
   for (const auto& [name, value] : value_->items()) {
     if (!text.empty()) text += between;
     text += name + "=" +
-            (value.is_string() ? value.get<std::string>() : text_of(value));
+            (value.is_string() ? value.get<std::string>() : to_text(value));
   }
   return text;
 }
