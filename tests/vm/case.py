@@ -10,7 +10,7 @@ import shutil
 import guest
 import machine
 
-_HEADER = re.compile(r"#\s*(title|disks|memory|cpus|timeout|kernel|needs|power-cut|udev):\s*(.*?)\s*")
+_HEADER = re.compile(r"#\s*(title|disks|memory|cpus|timeout|kernel|needs|power-cut):\s*(.*?)\s*")
 _NAME = re.compile(r"\d{3}-[a-z0-9-]+")
 
 
@@ -35,8 +35,7 @@ class Case:
         self.shape = guest.Shape(
             disks=tuple(header.get("disks", "").split()),
             memory=int(header.get("memory", 1024)),
-            cpus=int(header.get("cpus", 2)),
-            udev=header.get("udev", "yes") == "yes")
+            cpus=int(header.get("cpus", 2)))
 
     def machine_name(self):
         """A short word for the machine: what differs from the default."""
@@ -45,8 +44,6 @@ class Case:
             words.append(f"{self.shape.memory}mib")
         if self.shape.cpus != 2:
             words.append(f"{self.shape.cpus}cpu")
-        if not self.shape.udev:
-            words.append("noudev")
         return "-".join(words)
 
     def reason_to_skip(self, kernel, build):
