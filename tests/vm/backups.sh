@@ -19,7 +19,8 @@ use_files() {
 		*) head -c $((RANDOM * 8)) /dev/urandom >"$1/$n" ;;
 		esac
 		sync "$1/$n" 2>/dev/null || :
-		sleep 0.1
+		# Changes are to come all the time, and not to take all of the machine's.
+		sleep 0.5
 	done &
 	workload=$!
 	on_exit end_writers $workload
@@ -27,14 +28,14 @@ use_files() {
 stop_using() { end_writers $workload; }
 
 # back_up_often N BACK_UP KEEP_COPY : a full backup and N increments, which the
-# one function makes and notes in truth; every other time another tool comes
-# before it, which is the other function.
+# one function makes and notes in truth; before two of three, another tool has
+# its turn, which is the other function.
 back_up_often() {
 	local n
 	"$2"
 	assert_eq "first" "$(kind)" full
 	for ((n = 1; n <= $1; n++)); do
-		((n % 2)) || "$3"
+		((n % 3 == 1)) || "$3"
 		"$2"
 		assert_eq "backup $n" "$(kind)" incremental
 		# In the middle of a chain, and its beginning.
