@@ -5,7 +5,8 @@
 # modules, and not our tools. After lib.sh.
 
 _uapi() { # PYTHON...
-	PYTHONPATH=$VM_DIR python3 -B -c "
+	# -S: uapi needs no packages of the host, and to look for them takes time.
+	PYTHONPATH=$VM_DIR python3 -S -B -c "
 import sys, uuid, uapi
 $1" "${@:2}"
 }
