@@ -16,17 +16,18 @@ namespace blksnap {
 // Json::exception.
 using Json = nlohmann::ordered_json;
 
-// EINVAL: where and why `text` is not JSON.
+// Parses a text. EINVAL names the place and the reason if it is not JSON.
 Result<Json> parse_json(std::string_view text);
 
-// What an exception of the library says, without the library's own name and
-// number in front.
+// Returns the message of an exception of the library, without the library's
+// name and number in front.
 std::string reason_of(const Json::exception& error);
 
-// As text, on one line or, with `indent`, on a line each member. Bytes of
-// strings that are not UTF-8 become U+FFFD. Throws std::bad_alloc.
+// Writes a value as text: on one line or, with `indent` (spaces a level), with
+// a line for each member. Bytes that are not UTF-8 become U+FFFD. Throws
+// std::bad_alloc.
 std::string to_text(const Json& value, int indent = -1);
-// EINVAL where a string is not UTF-8.
+// Does the same, and returns EINVAL if a string is not UTF-8.
 Result<std::string> to_exact_text(const Json& value, int indent = -1);
 
 }  // namespace blksnap

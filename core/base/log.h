@@ -74,8 +74,8 @@ struct LogField {
   bool in_message = false;  // the words say it already: only for JSON
 };
 
-// Logs a line with fields: in text they follow the message, as name=value. As
-// logger() otherwise.
+// Logs a line with fields: in text they follow the message, as name=value. Any
+// thread; never throws.
 void log_fields(LogLevel level, std::string_view message,
                 std::span<const LogField> fields);
 

@@ -12,8 +12,8 @@ namespace blksnap::nbd {
 
 namespace {
 
-// The longest read of what is in memory that is copied. Longer ones are sent
-// from the page cache: its bookkeeping costs more than to copy less.
+// Reads of cached data up to this length are copied. Longer ones are sent from
+// the page cache, whose bookkeeping costs as much as copying 32 KiB.
 constexpr std::size_t kCopied = 32 * 1024;
 
 }  // namespace
@@ -72,7 +72,7 @@ std::optional<Reply> Transmission::send_from_cache(const Request& request) {
     const std::uint64_t size = agreement_->served->size();
     ExtentBuilder run({range.offset, size - range.offset}, 1);
     if (!allocation_->extents(run) || run.extents().empty())
-      return std::nullopt;  // let read() find out what is wrong
+      return std::nullopt;  // a worker's read() reports the error
     if (!(run.extents()[0].flags & exports::kStateZero)) {
       known_data_ = {range.offset, run.covered_end() - range.offset};
     } else if (run.covered_end() >= range.end()) {
@@ -102,7 +102,7 @@ void Transmission::send_later(Reply reply, std::size_t cost) {
 Transmission::Sent Transmission::send(Transport& transport) {
   Sent sent;
   Outbox::Settled settled;
-  // What was settled before it threw counts.
+  // Replies that left before send() threw are counted.
   try {
     sent.outcome = outbox_.send(transport, settled);
   } catch (const std::bad_alloc&) {

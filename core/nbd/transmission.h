@@ -24,10 +24,10 @@ struct FlightLimits {
   std::size_t bytes;
 };
 
-// The transmission phase of one connection, without its socket and its threads:
-// what a request may cost, whether there is room for it, which reads can be
-// answered at once, and the replies that wait to be sent. Session moves the
-// bytes. Belongs to one thread.
+// The transmission phase of one connection, without its socket and its threads.
+// It knows the cost of a request, whether there is room for it and whether a
+// read can be answered at once, and it keeps the replies until they are sent.
+// Session moves the bytes. Belongs to one thread.
 class Transmission {
  public:
   // `agreement` and `tally` are not null.
@@ -52,9 +52,9 @@ class Transmission {
   // Frees the memory that waits for the next request.
   void free_idle_buffers() { buffers_.clear(); }
 
-  // The reply to a read of what is in memory, or nothing where reading may
-  // wait. Small reads are copied; larger ones are sent from the page cache, if
-  // the transport `sends_files`. Throws std::bad_alloc.
+  // Answers a read of cached data; returns nothing if reading may block. Small
+  // reads are copied; larger ones are sent from the page cache, if the
+  // transport `sends_files`. Throws std::bad_alloc.
   std::optional<Reply> read_now(const Request& request, bool sends_files);
 
   // A worker has got a request of this cost, or has finished it.
@@ -63,8 +63,8 @@ class Transmission {
   // Requests whose replies are not sent yet: with a worker, or in the outbox.
   std::size_t in_flight() const { return requests_in_flight_; }
 
-  // Puts a reply into the outbox. Where it throws (std::bad_alloc), nothing
-  // was put there and nothing was counted.
+  // Puts a reply into the outbox. If it throws std::bad_alloc, the outbox and
+  // the counts are as before.
   void send_later(Reply reply, std::size_t cost);
   bool has_replies() const { return !outbox_.empty(); }
   // Sends replies as far as that goes without waiting. kBroken also for lack of

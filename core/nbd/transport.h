@@ -12,9 +12,9 @@ namespace blksnap::nbd {
 // The sending side of a connection, as the outbox sees it. No call waits.
 class Transport {
  public:
-  // What came of a call: `bytes` were moved (kDone, at least one); there was no
-  // room to write any (kWait); the other end is there (kEnd); or there was an
-  // error (kBroken, `error` is an errno).
+  // The outcome of a call: `bytes` were moved (kDone, at least one); there was
+  // no room to write any (kWait); the stream or the file has ended (kEnd); or
+  // there was an error (kBroken, `error` is an errno).
   enum class State { kDone, kWait, kEnd, kBroken };
   struct Outcome {
     State state = State::kDone;
@@ -32,7 +32,7 @@ class Transport {
   virtual Outcome send_file(int fd, std::uint64_t offset, std::size_t size) = 0;
 
  protected:
-  ~Transport() = default;  // nobody owns one by this interface
+  ~Transport() = default;  // not owned through this interface
 };
 
 }  // namespace blksnap::nbd
