@@ -46,8 +46,9 @@ ctest --test-dir build --output-on-failure -j 2 "${selection[@]}" "$@"
 # Builds the targets that tests of these labels run, and no others.
 sanitized() { # SANITIZERS FOLDER LABELS TARGET...
 	say "tests under -fsanitize=$1"
-	# A release build with sanitizers takes twice as long to compile.
-	cmake -S . -B "$2" -G Ninja -DBLKSNAP_WERROR=ON -DBLKSNAP_PLUGIN=OFF \
+	# A release build with sanitizers takes twice as long to compile. Warnings are
+	# errors in the build above alone: sanitizers make GCC warn of sound code.
+	cmake -S . -B "$2" -G Ninja -DBLKSNAP_PLUGIN=OFF \
 		-DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" \
 		-DBLKSNAP_SANITIZE="$1" >/dev/null
 	cmake --build "$2" --target "${@:4}"
