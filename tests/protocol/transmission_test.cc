@@ -183,7 +183,7 @@ TEST_CASE("transmission: reads that need not wait") {
   }
   SUBCASE("a hole is told, and not read") {
     setup.served->file = 5;
-    // The allocation answers for what it is asked: from here on, zeroes.
+    // base:allocation tells zeroes from here on.
     setup.served->listed = {std::make_shared<FakeContext>(
         "base:allocation",
         std::vector<FakeContext::Piece>{{2 * kMiB, exports::kStateZero}})};

@@ -30,7 +30,7 @@ std::string printable(const std::string& text) {
   std::string clean;
   for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
     const auto byte = static_cast<unsigned char>(quoted[i]);
-    // Those of ISO 6429 above 0x7f are two bytes.
+    // Control characters of ISO 6429 above 0x7f are two bytes in UTF-8.
     if (byte == 0xc2 && static_cast<unsigned char>(quoted[i + 1]) < 0xa0) {
       clean += '?';
       ++i;
