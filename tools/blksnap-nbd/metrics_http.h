@@ -20,9 +20,9 @@ class MetricsHttp {
   ~MetricsHttp();
 
   void receive(std::string_view bytes);
-  // Returns the response to the next request, or nothing until all of the request
-  // has come. EPROTO for a malformed request or one with a body: the caller then
-  // closes the connection.
+  // Returns the response to the next request, or nothing until all of the
+  // request has come. EPROTO for a malformed request or one with a body: the
+  // caller then closes the connection.
   Result<std::optional<std::string>> respond();
   // Does the last response end the connection?
   bool over() const { return over_; }
