@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The removal of points breaks: at any call, killed or failing, and while images
 # are merged. What is to stay reads the same at any time, and the next run, also
-# one of a backup, goes on.
+# one of a backup, goes on. With VM_SCALE at more calls, and more often.
 . "$(dirname "$0")/functions.sh"
 : "${FAULT:?the library that makes calls fail}"
 ! is_sanitized "$BLKSNAP" || skip "built with a sanitizer"
+: "${VM_SCALE:=1}"
 
 # all/ with points of two disks; the contents are at.N and second.N.
 new_disk $((3 << 20))
@@ -84,7 +85,7 @@ walk() {
             rm -r "repo/$(point)"
         }
         finished
-        n=$((n + 1 + n / 6))
+        n=$((n + 1 + n / (2 * VM_SCALE)))
     done
     [ $breaks -ge 10 ] || fail "only $breaks breaks: this test shows little"
 }
@@ -101,7 +102,7 @@ for script in 'kill -9 $PPID; kill -9 $$' 'echo "disk full" >&2; exit 1' \
     printf '#!/bin/bash\n[ "$1" = commit ] || exec /usr/bin/qemu-img "$@"\n%s\n' \
         "$script" >bin/qemu-img
     chmod +x bin/qemu-img
-    for _ in 1 2 3; do
+    for _ in $(seq "$VM_SCALE"); do
         rm -rf repo
         cp -r --sparse=always all repo
         status=0

@@ -131,9 +131,16 @@ def _debug_kernel(build):
 
 
 def names(version):
-    """What a case may call that kernel: 6.1.0-56-amd64, 6.1, debug"""
-    short = {".".join(version.split(".")[:2])}
-    return {version} | short | ({DEBUG} if is_debug(version) else set())
+    """What a case may call that kernel: 6.1.0-56-amd64, 6.1, debug, newest.
+
+    With VM_KERNELS=all, "newest" is each of them.
+    """
+    found = {version, ".".join(version.split(".")[:2])}
+    if is_debug(version):
+        found.add(DEBUG)
+    if os.environ.get("VM_KERNELS") == "all" or version not in installed_kernels()[:-1]:
+        found.add("newest")
+    return found
 
 
 def has_module(version, name, cache):
