@@ -11,14 +11,25 @@
 #include <linux/workqueue.h>
 
 #include "uapi/blkfilter.h"
+#include "compat.h"
 
+struct blkfilter_drain;
 struct blkfilter_operations;
 struct hooked_disk;
+
+/* States of a filter; blkfilter_core.c has a table of the transitions. */
+enum blkfilter_state {
+	BLKFILTER_ATTACHED,
+	BLKFILTER_LOST, /* its partition was removed, perhaps to be re-added */
+	BLKFILTER_LEAVING, /* @gone is being called; holders are awaited */
+	BLKFILTER_GONE,	   /* to be detached */
+};
 
 /**
  * struct blkfilter - one filter on one block device
  * @ops:  whose it is
- * @bdev: the device; its memory is pinned, the device itself may go away
+ * @bdev: the device. Its memory and that of its disk are pinned; the device may
+ *        go away, and its queue with it: see blkfilter_hold_device().
  *
  * Filters embed it. The rest is blkfilter's.
  */
@@ -29,7 +40,10 @@ struct blkfilter {
 	struct list_head link;	    /* hooked_disk.filters, while shown */
 	bool shown;		    /* bios are; under disk_lock */
 	struct hooked_disk *hooked; /* NULL once it is no longer shown bios */
-	struct list_head attached;  /* in one of blkfilter_core.c's lists */
+	struct list_head
+		attached; /* all_filters, and the next two: attached_lock */
+	enum blkfilter_state state;
+	unsigned int holders; /* blkfilter_hold_device() */
 };
 
 /**
@@ -43,11 +57,15 @@ struct blkfilter {
  *          with the same sectors. WRITE_ONCE() it to flt->bdev, under what
  *          guards the filter's own reads of it outside of @submit_bio and
  *          these calls. NULL if there are none. May sleep.
- * @gone:   the device was removed, and soon no bio will come any more. Must
- *          not sleep, and must not touch the device. May be NULL. What
- *          blkfilter_drain() protects in submit_bio() it protects here, too.
- * @detach: free the filter. No bio is in submit_bio() any more. May sleep.
- * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May sleep.
+ * @gone:   the device is being removed, and its driver may be unloaded once
+ * this returns: the filter must not start I/O to it afterwards. May be NULL.
+ *          May sleep until I/O to the device has been submitted, but must not
+ * take locks of the driver core. blkfilter_synchronize() waits for it as for
+ *          @submit_bio.
+ * @detach: free the filter. No bio is in submit_bio() any more, and no other
+ * call for this filter is under way. May sleep.
+ * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May
+ * sleep.
  * @submit_bio: a write, discard, write-zeroes or secure erase is about to go
  *          down to @count sectors from @sector of the filter's device (what of
  *          the bio lies in it). False: let it pass. True: the filter has taken
@@ -56,8 +74,8 @@ struct blkfilter {
  *          May sleep, but not on I/O if current->bio_list is set, or at all
  *          with REQ_NOWAIT.
  *
- * @attach, @busy, @moved, @detach and @ctl of all filters exclude each other,
- * except that several @ctl may run at once.
+ * @attach, @busy, @moved and @ctl of all filters exclude each other, except
+ * that several @ctl may run at once.
  */
 struct blkfilter_operations {
 	struct list_head link;
@@ -96,18 +114,72 @@ void blkfilter_unregister(struct blkfilter_operations *ops);
 void blkfilter_resubmit(struct bio *bio);
 
 /*
- * Waits until no submit_bio() runs that was running when called; writes that
- * these let pass have been submitted. If the device is gone it does nothing.
- * May sleep; new writes do not delay it.
+ * Like blkfilter_resubmit(), but from a worker of the bio's disk, in the order
+ * of the calls: requeue at once, defer after a clock tick, for want of memory.
+ * Not in interrupts.
  */
-void blkfilter_drain(struct blkfilter *flt);
+void blkfilter_requeue(struct bio *bio);
+void blkfilter_defer(struct bio *bio);
 
 /*
- * After that: writes that were let pass are now in a request queue (which can
- * be frozen), or have ended. This waits for the ends of all that may be queued
- * elsewhere, on any filter's part of the disk. ETIMEDOUT after @timeout jiffies;
- * ENOMEM. May sleep; new writes do not delay it.
+ * Waits until every submit_bio() and gone() of the filter's disk that was
+ * running has returned; those that begin later do not delay it. Does nothing if
+ * the filter is shown no bios any more. May sleep as long as a submission does.
  */
-int blkfilter_drain_flights(struct blkfilter *flt, unsigned long timeout);
+void blkfilter_synchronize(struct blkfilter *flt);
+
+/*
+ * The same in two steps, for callers that let a worker wait. The first returns
+ * the disk, referenced, or NULL if the filter is shown no bios any more; not in
+ * interrupts. The second waits, and puts the reference.
+ */
+struct hooked_disk *blkfilter_get_disk(struct blkfilter *flt);
+void blkfilter_synchronize_disk(struct hooked_disk *disk);
+
+/*
+ * Waits for the writes to the filter's disk, whole disk and partitions, that
+ * were let pass before blkfilter_drain_start(). Afterwards each of them is in
+ * the request queue (which the caller can freeze), or has ended. Later writes
+ * do not delay it.
+ *
+ * blkfilter_drain_alloc() returns NULL without memory, and may sleep; _start()
+ * is called once, not in interrupts; _wait() returns 0, ETIMEDOUT at @deadline
+ * (jiffies), or EINTR if the caller is being killed; _put() frees it as soon as
+ * it is over, and ignores NULL.
+ */
+struct blkfilter_drain *blkfilter_drain_alloc(void);
+void blkfilter_drain_start(struct blkfilter_drain *drain,
+			   struct blkfilter *flt);
+int blkfilter_drain_wait(struct blkfilter_drain *drain, unsigned long deadline);
+void blkfilter_drain_put(struct blkfilter_drain *drain);
+
+/*
+ * Keeps the device, with its queue and driver, until it is released: its
+ * removal waits, with locks of the driver core held. So the caller must be
+ * brief, and must not add or remove devices meanwhile. False if the device is
+ * being removed. Not in interrupts.
+ */
+bool blkfilter_hold_device(struct blkfilter *flt);
+void blkfilter_release_device(struct blkfilter *flt);
+
+/*
+ * Pins the memory of a block_device and its gendisk, by their inodes. The
+ * device may be removed all the same, with its queue and driver. (The last
+ * reference on the device itself calls disk_release(), and so a driver that may
+ * have been unloaded.) blkfilter_unpin() may sleep.
+ */
+static inline void blkfilter_pin(struct block_device *bdev)
+{
+	ihold(compat_bdev_inode(bdev));
+	ihold(compat_bdev_inode(bdev_whole(bdev)));
+}
+
+static inline void blkfilter_unpin(struct block_device *bdev)
+{
+	struct inode *whole = compat_bdev_inode(bdev_whole(bdev));
+
+	iput(compat_bdev_inode(bdev));
+	iput(whole);
+}
 
 #endif /* _BLKFILTER_H */

@@ -9,12 +9,24 @@
  * Locks, outermost first:
  *   class_mutex     registering with the block class, once
  *   (class lock)    the driver core's, held around remove_dev()
- *   filters_sem     write: attach, detach, (un)register; read: ctl
- *   attached_lock   the list of attached filters; never sleeps, so that
- *                   remove_dev() can take it
- * filters_sem is never taken in remove_dev(): whoever holds filters_sem may
- * wait for the device that is being removed. The slow half of a removal runs
- * from a work item.
+ *   filters_sem     write: attach, detach, move, (un)register; read: ctl
+ *   attached_lock   all_filters, their states and holders; never sleeps
+ * filters_sem is never taken in remove_dev(): whoever holds it may wait for the
+ * device that is being removed. The slow half of a removal runs from a work
+ * item.
+ *
+ * States of a filter (attached_lock; blkfilter.state):
+ *
+ *   from       by                                          to
+ *   (none)     BLKFILTER_ATTACH                            ATTACHED
+ *   ATTACHED   BLKFILTER_DETACH                            (none)
+ *   ATTACHED   its partition was removed                   LOST
+ *   LOST       the partition has a successor               ATTACHED
+ *   LOST       it has none                                 LEAVING
+ *   ATTACHED,  the disk is being removed                   LEAVING
+ *   LOST
+ *   LEAVING    @gone was called, nobody holds the device   GONE
+ *   GONE       the work item releases it                   (none)
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -22,9 +34,11 @@
 #include <linux/device.h>
 #include <linux/module.h>
 #include <linux/rwsem.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "blkfilter_disk.h"
 #include "blkfilter_hook.h"
 #include "compat.h"
 
@@ -32,9 +46,9 @@ static DECLARE_RWSEM(filters_sem);
 static LIST_HEAD(operations); /* blkfilter_operations.link; filters_sem */
 
 static DEFINE_SPINLOCK(attached_lock);
-static LIST_HEAD(attached_filters); /* blkfilter.attached */
-static LIST_HEAD(gone_filters);	    /* the same, once their device is gone */
-static LIST_HEAD(lost_filters);	    /* or perhaps is, see settle_lost_filters() */
+static LIST_HEAD(all_filters); /* blkfilter.attached */
+/* A filter is gone, or held no more. */
+static DECLARE_WAIT_QUEUE_HEAD(filters_changed);
 
 /* ---- filter modules ---- */
 
@@ -72,13 +86,13 @@ EXPORT_SYMBOL_GPL(blkfilter_unregister);
 
 /* ---- filters on devices ---- */
 
-/* Under attached_lock. */
 static struct blkfilter *find_attached_locked(struct block_device *bdev)
 {
 	struct blkfilter *flt;
 
-	list_for_each_entry(flt, &attached_filters, attached)
-		if (flt->bdev == bdev)
+	lockdep_assert_held(&attached_lock);
+	list_for_each_entry(flt, &all_filters, attached)
+		if (flt->bdev == bdev && flt->state == BLKFILTER_ATTACHED)
 			return flt;
 	return NULL;
 }
@@ -88,19 +102,36 @@ static struct blkfilter *find_attached(struct block_device *bdev)
 {
 	struct blkfilter *flt;
 
+	lockdep_assert_held(&filters_sem);
 	spin_lock(&attached_lock);
 	flt = find_attached_locked(bdev);
 	spin_unlock(&attached_lock);
 	return flt;
 }
 
-/* Whoever takes a filter off the list releases it: a detach or a removal. */
+/* Whoever changes a filter's state so goes on with it; false: it was another.
+ */
+static bool change_state(struct blkfilter *flt, enum blkfilter_state from,
+			 enum blkfilter_state to)
+{
+	bool changed;
+
+	spin_lock(&attached_lock);
+	changed = flt->state == from;
+	if (changed)
+		flt->state = to;
+	spin_unlock(&attached_lock);
+	return changed;
+}
+
+/* Takes an attached filter off the list, for its release: a removal may be
+ * first. */
 static bool delist(struct blkfilter *flt)
 {
 	bool listed;
 
 	spin_lock(&attached_lock);
-	listed = find_attached_locked(flt->bdev) == flt;
+	listed = flt->state == BLKFILTER_ATTACHED;
 	if (listed)
 		list_del(&flt->attached);
 	spin_unlock(&attached_lock);
@@ -112,7 +143,8 @@ static bool disk_is_dead(struct block_device *bdev)
 	return test_bit(GD_DEAD, &bdev->bd_disk->state);
 }
 
-/* Is it in its disk's table still? It leaves that before its removal is told. */
+/* Is it in its disk's table still? It leaves that before its removal is told.
+ */
 static bool is_present(struct block_device *bdev)
 {
 	struct block_device *part;
@@ -126,36 +158,52 @@ static bool is_present(struct block_device *bdev)
 	return found;
 }
 
-/* The device's memory, not the device: it may still be removed. */
-static void pin_bdev(struct block_device *bdev)
+bool blkfilter_hold_device(struct blkfilter *flt)
 {
-	get_device(&bdev->bd_device);
-	get_device(disk_to_dev(bdev->bd_disk));
-}
+	bool there;
 
-static void unpin_bdev(struct block_device *bdev)
+	spin_lock(&attached_lock);
+	there = flt->state == BLKFILTER_ATTACHED ||
+		flt->state == BLKFILTER_LOST;
+	if (there)
+		flt->holders++;
+	spin_unlock(&attached_lock);
+	return there;
+}
+EXPORT_SYMBOL_GPL(blkfilter_hold_device);
+
+void blkfilter_release_device(struct blkfilter *flt)
 {
-	struct device *disk = disk_to_dev(bdev->bd_disk);
-
-	put_device(&bdev->bd_device);
-	put_device(disk);
+	spin_lock(&attached_lock);
+	if (!--flt->holders)
+		wake_up_all(&filters_changed);
+	spin_unlock(&attached_lock);
 }
+EXPORT_SYMBOL_GPL(blkfilter_release_device);
 
-/* The filter is on no list of ours any more. Under filters_sem for writing. */
+/*
+ * The filter is on no list any more. Without filters_sem: those who submit may
+ * keep this waiting.
+ */
 static void release_filter(struct blkfilter *flt)
 {
 	const struct blkfilter_operations *ops = flt->ops;
 	struct block_device *bdev = flt->bdev;
 
-	hook_unpublish(flt);
-	hook_remove(flt);
+	disk_hide_filter(flt);
+	disk_remove_filter(flt);
 	ops->detach(flt);
-	unpin_bdev(bdev);
+	blkfilter_unpin(bdev);
 	module_put(ops->owner);
 }
 
+/*
+ * *undone: a filter to release, because its device went meanwhile. *disk: to
+ * settle.
+ */
 static int attach_filter(struct block_device *bdev, const char *name,
-			 const void __user *opt, u32 optlen)
+			 const void __user *opt, u32 optlen,
+			 struct blkfilter **undone, struct hooked_disk **disk)
 {
 	struct blkfilter_operations *ops;
 	struct blkfilter *flt;
@@ -180,31 +228,35 @@ static int attach_filter(struct block_device *bdev, const char *name,
 	}
 	flt->ops = ops;
 	flt->bdev = bdev;
-	pin_bdev(bdev);
-	ret = hook_add(flt);
+	flt->state = BLKFILTER_ATTACHED;
+	blkfilter_pin(bdev);
+	ret = disk_show_filter(flt);
 	if (ret)
 		goto err_detach;
+	*disk = disk_to_settle(flt);
 
 	spin_lock(&attached_lock);
-	list_add_tail(&flt->attached, &attached_filters);
+	list_add_tail(&flt->attached, &all_filters);
 	spin_unlock(&attached_lock);
 	pr_info("%pg: filter %s attached\n", bdev, name);
 	/* A removal that came before the list knew us has not told us. */
 	if ((disk_is_dead(bdev) || !is_present(bdev)) && delist(flt)) {
-		release_filter(flt);
+		*undone = flt;
 		return -ENODEV;
 	}
 	return 0;
 
 err_detach:
 	ops->detach(flt);
-	unpin_bdev(bdev);
+	blkfilter_unpin(bdev);
 err_module:
 	module_put(ops->owner);
 	return ret;
 }
 
-static int detach_filter(struct block_device *bdev, const char *name)
+/* *detached: a filter to release. */
+static int detach_filter(struct block_device *bdev, const char *name,
+			 struct blkfilter **detached)
 {
 	struct blkfilter *flt = find_attached(bdev);
 	int ret;
@@ -219,7 +271,7 @@ static int detach_filter(struct block_device *bdev, const char *name)
 	if (!delist(flt))
 		return -ENOENT;
 	pr_info("%pg: filter %s detached\n", bdev, name);
-	release_filter(flt);
+	*detached = flt;
 	return 0;
 }
 
@@ -235,6 +287,55 @@ static int control_filter(struct block_device *bdev, const char *name, u32 cmd,
 	return flt->ops->ctl(flt, cmd, opt, optlen);
 }
 
+/* ---- devices that go away ---- */
+
+static void release_gone_filters(struct work_struct *work);
+static DECLARE_WORK(gone_work, release_gone_filters);
+
+/*
+ * The device goes: after this nothing of ours does I/O to it or asks its queue.
+ * The caller has changed the state.
+ */
+static void let_go(struct blkfilter *flt)
+{
+	/* In this order: no write shall pass while it thinks all is well. */
+	if (flt->ops->gone)
+		disk_call_gone(flt);
+	disk_hide_filter(flt);
+	wait_event(filters_changed, !READ_ONCE(flt->holders));
+	change_state(flt, BLKFILTER_LEAVING, BLKFILTER_GONE);
+	wake_up_all(&filters_changed);
+	queue_work(system_long_wq, &gone_work);
+}
+
+static struct blkfilter *next_gone_filter(void)
+{
+	struct blkfilter *flt, *found = NULL;
+
+	spin_lock(&attached_lock);
+	list_for_each_entry(flt, &all_filters, attached) {
+		if (flt->state == BLKFILTER_GONE) {
+			list_del(&flt->attached);
+			found = flt;
+			break;
+		}
+	}
+	spin_unlock(&attached_lock);
+	return found;
+}
+
+static void release_gone_filters(struct work_struct *work)
+{
+	struct blkfilter *flt;
+
+	while ((flt = next_gone_filter())) {
+		/* Those who found it before it was gone. */
+		down_write(&filters_sem);
+		up_write(&filters_sem);
+		release_filter(flt);
+	}
+}
+
 /* ---- partitions that are made anew ---- */
 
 /*
@@ -243,165 +344,215 @@ static int control_filter(struct block_device *bdev, const char *name, u32 cmd,
  * is shown writes by their sectors on the disk, and misses none.
  */
 
-/* The partition that has these sectors now, pinned, or NULL. Under open_mutex. */
+/* Returns the partition that has these sectors now, pinned, or NULL. */
 static struct block_device *find_successor(struct block_device *old)
 {
 	struct block_device *part;
 	unsigned long idx;
 
+	lockdep_assert_held(&old->bd_disk->open_mutex);
 	xa_for_each_start(&old->bd_disk->part_tbl, idx, part, 1) {
 		if (blkfilter_same_sectors(part, old)) {
-			pin_bdev(part);
+			blkfilter_pin(part);
 			return part;
 		}
 	}
 	return NULL;
 }
 
-/* It takes the caller's reference over. Under filters_sem for writing. */
-static void move_filter(struct blkfilter *flt, struct block_device *bdev)
+/* It takes the caller's pin over. False: it is lost again, or gone. */
+static bool move_filter(struct blkfilter *flt, struct block_device *bdev)
 {
 	struct block_device *old = flt->bdev;
 
+	lockdep_assert_held_write(&filters_sem);
 	if (flt->ops->moved)
 		flt->ops->moved(flt, bdev);
 	else
 		WRITE_ONCE(flt->bdev, bdev);
 	/* Who is shown bios looks at the old one's sectors. */
-	blkfilter_drain(flt);
-	unpin_bdev(old);
-	spin_lock(&attached_lock);
-	list_move_tail(&flt->attached, &attached_filters);
-	spin_unlock(&attached_lock);
+	blkfilter_synchronize(flt);
+	blkfilter_unpin(old);
+	if (!change_state(flt, BLKFILTER_LOST, BLKFILTER_ATTACHED))
+		return true;
+	/* A removal before the list knew it has not told us. */
+	if (!is_present(bdev) &&
+	    change_state(flt, BLKFILTER_ATTACHED, BLKFILTER_LOST))
+		return false;
 	pr_info("%pg: partition table read anew, filter %s stays\n", bdev,
 		flt->ops->name);
-}
-
-/* Its partition is gone for good. Under filters_sem for writing. */
-static void drop_lost_filter(struct blkfilter *flt)
-{
-	spin_lock(&attached_lock);
-	list_del(&flt->attached);
-	spin_unlock(&attached_lock);
-	if (flt->ops->gone)
-		hook_call_gone(flt);
-	pr_info("%pg: partition removed, filter %s detached\n", flt->bdev,
-		flt->ops->name);
-	release_filter(flt);
+	return true;
 }
 
 static void settle_lost_filters(struct work_struct *work);
 static DECLARE_DELAYED_WORK(lost_work, settle_lost_filters);
 
-/* The one behind @flt, or the first. Nobody but the work item takes any away. */
-static struct blkfilter *next_lost_filter(struct blkfilter *flt)
+/* One that is lost, held, or NULL. */
+static struct blkfilter *hold_lost_filter(void)
 {
-	struct list_head *next;
+	struct blkfilter *flt, *found = NULL;
 
 	spin_lock(&attached_lock);
-	next = flt ? flt->attached.next : lost_filters.next;
+	list_for_each_entry(flt, &all_filters, attached) {
+		if (flt->state == BLKFILTER_LOST) {
+			found = flt;
+			flt->holders++;
+			/* The next one is another, if this cannot be settled.
+			 */
+			list_move_tail(&flt->attached, &all_filters);
+			break;
+		}
+	}
 	spin_unlock(&attached_lock);
-	return next == &lost_filters ?
-		       NULL : list_entry(next, struct blkfilter, attached);
+	return found;
 }
 
+/*
+ * False: not yet. Waits for nobody who may wait for the removal of the disk,
+ * which waits for us as long as we hold the filter's device.
+ */
 static bool settle_lost_filter(struct blkfilter *flt)
 {
 	struct mutex *open_mutex = &flt->bdev->bd_disk->open_mutex;
-	struct block_device *bdev;
-	bool settled = true;
+	struct block_device *bdev = NULL;
+	bool settled = true, dropped = false;
 
-	/*
-	 * Reading a table holds it from the first removal to the last addition.
-	 * One disk that hangs there shall not keep the others waiting.
-	 */
-	if (!mutex_trylock(open_mutex))
+	if (!down_write_trylock(&filters_sem)) {
+		blkfilter_release_device(flt);
 		return false;
-	bdev = find_successor(flt->bdev);
-	mutex_unlock(open_mutex);
-
-	down_write(&filters_sem);
-	if (!bdev) {
-		drop_lost_filter(flt);
-	} else {
-		move_filter(flt, bdev);
-		/* A removal before the list knew it has not told us. */
-		if (!is_present(bdev) && delist(flt)) {
-			spin_lock(&attached_lock);
-			list_add_tail(&flt->attached, &lost_filters);
-			spin_unlock(&attached_lock);
-			settled = false;
-		}
 	}
+	if (!disk_is_dead(flt->bdev)) {
+		/*
+		 * Reading a table holds it from the first removal to the last
+		 * addition. One disk that hangs there shall not keep the others
+		 * waiting.
+		 */
+		if (!mutex_trylock(open_mutex)) {
+			blkfilter_release_device(flt);
+			up_write(&filters_sem);
+			return false;
+		}
+		bdev = find_successor(flt->bdev);
+		mutex_unlock(open_mutex);
+	}
+	if (bdev)
+		settled = move_filter(flt, bdev);
+	else
+		dropped = change_state(flt, BLKFILTER_LOST, BLKFILTER_LEAVING);
+	/* If it is dropped, nobody but us goes on with it: it stays. */
+	blkfilter_release_device(flt);
 	up_write(&filters_sem);
+	if (dropped) {
+		pr_info("%pg: partition removed, filter %s detached\n",
+			flt->bdev, flt->ops->name);
+		let_go(flt);
+	}
 	return settled;
+}
+
+static unsigned int count_lost_filters(const struct gendisk *disk)
+{
+	struct blkfilter *flt;
+	unsigned int count = 0;
+
+	spin_lock(&attached_lock);
+	list_for_each_entry(flt, &all_filters, attached)
+		if (flt->state == BLKFILTER_LOST &&
+		    (!disk || flt->bdev->bd_disk == disk))
+			count++;
+	spin_unlock(&attached_lock);
+	return count;
 }
 
 static void settle_lost_filters(struct work_struct *work)
 {
-	struct blkfilter *flt, *next;
+	unsigned int count = count_lost_filters(NULL);
+	struct blkfilter *flt;
 	bool settled = true;
 
-	for (flt = next_lost_filter(NULL); flt; flt = next) {
-		next = next_lost_filter(flt);
+	/* Each of them once; more may come, with another run. */
+	while (count-- && (flt = hold_lost_filter()))
 		settled &= settle_lost_filter(flt);
-	}
 	if (!settled)
 		queue_delayed_work(system_long_wq, &lost_work, HZ / 50);
-}
-
-static bool has_lost_filters(struct gendisk *disk)
-{
-	struct blkfilter *flt;
-	bool found = false;
-
-	spin_lock(&attached_lock);
-	list_for_each_entry(flt, &lost_filters, attached)
-		found |= flt->bdev->bd_disk == disk;
-	spin_unlock(&attached_lock);
-	return found;
 }
 
 /* Until the disk's partitions are known again. EINTR. */
 static int wait_for_lost_filters(struct gendisk *disk)
 {
-	while (has_lost_filters(disk)) {
+	while (count_lost_filters(disk)) {
 		if (mutex_lock_killable(&disk->open_mutex))
 			return -EINTR;
 		mutex_unlock(&disk->open_mutex);
 		flush_delayed_work(&lost_work);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 	return 0;
 }
 
-/* ---- devices that go away ---- */
-
-static void release_gone_filters(struct work_struct *work)
-{
-	struct blkfilter *flt;
-
-	down_write(&filters_sem);
-	for (;;) {
-		spin_lock(&attached_lock);
-		flt = list_first_entry_or_null(&gone_filters, struct blkfilter,
-					       attached);
-		if (flt)
-			list_del(&flt->attached);
-		spin_unlock(&attached_lock);
-		if (!flt)
-			break;
-		release_filter(flt);
-	}
-	up_write(&filters_sem);
-}
-static DECLARE_WORK(gone_work, release_gone_filters);
+/* ---- removals, as the driver core tells them ---- */
 
 static DEFINE_MUTEX(class_mutex);
 static bool class_leaving; /* class_interface_unregister() removes everything */
 
+/* What goes with @bdev: filters on it, or, with a whole disk, on any of its
+ * parts. */
+static bool goes_with(const struct blkfilter *flt, struct block_device *bdev)
+{
+	return flt->bdev == bdev || (!bdev_is_partition(bdev) &&
+				     flt->bdev->bd_disk == bdev->bd_disk);
+}
+
+/* One to let go of, or NULL. */
+static struct blkfilter *next_leaving_filter(struct block_device *bdev)
+{
+	struct blkfilter *flt, *found = NULL;
+
+	spin_lock(&attached_lock);
+	list_for_each_entry(flt, &all_filters, attached) {
+		if (goes_with(flt, bdev) && (flt->state == BLKFILTER_ATTACHED ||
+					     flt->state == BLKFILTER_LOST)) {
+			flt->state = BLKFILTER_LEAVING;
+			found = flt;
+			break;
+		}
+	}
+	spin_unlock(&attached_lock);
+	return found;
+}
+
+/* Somebody else is letting go of one. */
+static bool others_are_leaving(struct block_device *bdev)
+{
+	struct blkfilter *flt;
+	bool found = false;
+
+	spin_lock(&attached_lock);
+	list_for_each_entry(flt, &all_filters, attached)
+		found |=
+			goes_with(flt, bdev) && flt->state == BLKFILTER_LEAVING;
+	spin_unlock(&attached_lock);
+	return found;
+}
+
+static void lose_filter(struct block_device *bdev)
+{
+	struct blkfilter *flt;
+
+	spin_lock(&attached_lock);
+	flt = find_attached_locked(bdev);
+	if (flt)
+		flt->state = BLKFILTER_LOST;
+	spin_unlock(&attached_lock);
+	if (flt)
+		queue_delayed_work(system_long_wq, &lost_work, 0);
+}
+
 /*
- * The device is being deleted, its queue draining: no I/O to it, and no wait
- * for it. Called with the class lock held, for every device of the class.
+ * The device is being deleted, its queue draining. Its driver may be unloaded
+ * when this returns, so everything of ours has let go of it by then. Called
+ * with the class lock held, for every device of the class.
  */
 static COMPAT_REMOVE_DEV(bdev_removed, dev)
 {
@@ -410,22 +561,16 @@ static COMPAT_REMOVE_DEV(bdev_removed, dev)
 
 	if (class_leaving)
 		return;
-	spin_lock(&attached_lock);
-	flt = find_attached_locked(bdev);
-	if (flt && bdev_is_partition(bdev) && !disk_is_dead(bdev)) {
-		list_move_tail(&flt->attached, &lost_filters);
-		queue_delayed_work(system_long_wq, &lost_work, 0);
-	} else if (flt) {
-		list_move_tail(&flt->attached, &gone_filters);
-		/* In this order: no write shall pass while it thinks all is well. */
-		if (flt->ops->gone)
-			hook_call_gone(flt);
-		hook_unpublish(flt);
-		pr_info("%pg: device removed, filter %s detached\n", bdev,
-			flt->ops->name);
-		queue_work(system_long_wq, &gone_work);
+	if (bdev_is_partition(bdev) && !disk_is_dead(bdev)) {
+		lose_filter(bdev);
+		return;
 	}
-	spin_unlock(&attached_lock);
+	while ((flt = next_leaving_filter(bdev))) {
+		pr_info("%pg: device removed, filter %s detached\n", flt->bdev,
+			flt->ops->name);
+		let_go(flt);
+	}
+	wait_event(filters_changed, !others_are_leaving(bdev));
 }
 
 static struct class_interface class_watch = {
@@ -466,8 +611,10 @@ static bool name_is_terminated(const u8 *name)
 
 static long ioctl_attach(struct block_device *bdev, void __user *argp)
 {
+	struct blkfilter *undone = NULL;
+	struct hooked_disk *disk = NULL;
 	struct blkfilter_attach arg;
-	int ret;
+	int ret, settled = 0;
 
 	if (copy_from_user(&arg, argp, sizeof(arg)))
 		return -EFAULT;
@@ -478,13 +625,24 @@ static long ioctl_attach(struct block_device *bdev, void __user *argp)
 		return ret;
 	down_write(&filters_sem);
 	ret = attach_filter(bdev, arg.name, u64_to_user_ptr(arg.opt),
-			    arg.optlen);
+			    arg.optlen, &undone, &disk);
 	up_write(&filters_sem);
+	if (disk)
+		settled = disk_settle(disk);
+	if (!ret && settled) {
+		ret = settled;
+		down_write(&filters_sem);
+		detach_filter(bdev, arg.name, &undone);
+		up_write(&filters_sem);
+	}
+	if (undone)
+		release_filter(undone);
 	return ret;
 }
 
 static long ioctl_detach(struct block_device *bdev, void __user *argp)
 {
+	struct blkfilter *detached = NULL;
 	struct blkfilter_detach arg;
 	int ret;
 
@@ -493,8 +651,10 @@ static long ioctl_detach(struct block_device *bdev, void __user *argp)
 	if (!name_is_terminated(arg.name))
 		return -EINVAL;
 	down_write(&filters_sem);
-	ret = detach_filter(bdev, arg.name);
+	ret = detach_filter(bdev, arg.name, &detached);
 	up_write(&filters_sem);
+	if (detached)
+		release_filter(detached);
 	return ret;
 }
 
@@ -516,8 +676,8 @@ static long ioctl_ctl(struct block_device *bdev, void __user *argp)
 	return ret;
 }
 
-long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
-		     void __user *argp)
+static long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
+			    void __user *argp)
 {
 	int ret;
 
@@ -541,17 +701,22 @@ long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
 
 static int __init blkfilter_init(void)
 {
+	static const struct hook_handlers handlers __initconst = {
+		.submit_bio = filtered_submit_bio,
+		.ioctl = blkfilter_ioctl,
+	};
 	int ret = disks_init();
 
 	if (ret)
 		return ret;
-	ret = hook_init();
+	ret = hook_init(&handlers);
 	if (ret)
 		disks_exit();
 	return ret;
 }
 
-/* Filter modules are gone (they use our symbols), and so nothing is attached. */
+/* Filter modules are gone (they use our symbols), and so nothing is attached.
+ */
 static void __exit blkfilter_exit(void)
 {
 	disks_exit();

@@ -7,31 +7,35 @@
  *
  * Lifetime. filtered_submit_bio() finds the disk under RCU and holds the disk's
  * SRCU from before the filters are asked until the original has returned.
- * That one bracket keeps the filters alive, and is what blkfilter_drain()
+ * That one bracket keeps the filters alive, and is the first thing that a drain
  * waits for.
  *
- * Flights. When the original returns, a write is in the request queue of its
- * disk. But it may also be queued elsewhere: on current->bio_list if it was
- * submitted from within another's submission (device-mapper above us), with
- * blk-throttle, or in a disk that is not request-based and does as it likes.
- * Of these writes the end is awaited: their bi_end_io passes through here.
+ * When the original returns, a write is in the request queue of its disk. But
+ * it may also be queued elsewhere: on current->bio_list if it was submitted
+ * from within another's submission (device-mapper above us), with blk-throttle,
+ * or in a disk that is not request-based and does as it likes. Of these writes
+ * the end is awaited (blkfilter_flights.h).
  *
- * What that needs is allocated before anybody has seen the write. It must not
- * be waited for here (what we would wait for may wait for us), so without it
- * the write is put aside, and comes by again from a worker. A reserve for each
- * disk sees to it that some writes are always under way.
+ * A flight is allocated before any filter is shown the write. Waiting for
+ * memory here could deadlock, because freeing memory may need this very write;
+ * without memory the write is put aside, and a worker submits it again. A
+ * reserve for each disk keeps some writes going.
+ *
+ * The filters pin the memory of a gendisk, and not the device: it may be
+ * removed, and then only its address is used here.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/mempool.h>
+#include <linux/cgroup.h>
+#include <linux/part_stat.h>
 #include <linux/rculist.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
 
+#include "blkfilter_disk.h"
+#include "blkfilter_flights.h"
 #include "blkfilter_hook.h"
-
-/* Flights that a disk can always have. */
-#define FLIGHT_RESERVE 16
 
 /*
  * A disk with at least one filter. Published in hooked_disks (RCU); changed
@@ -42,96 +46,56 @@ struct hooked_disk {
 	struct gendisk *disk;
 	struct srcu_struct srcu;
 	struct list_head filters; /* blkfilter.link, SRCU */
-	refcount_t users;	  /* filters, drains, flights, deferred bios */
-	struct srcu_struct flights; /* a read lock is a flight */
-	mempool_t flight_pool;
-	spinlock_t deferred_lock;   /* innermost; taken in interrupts */
-	struct bio_list deferred;   /* until there is memory for their flights */
+	refcount_t users;	  /* filters, drains, deferred bios */
+	struct flights flights;
+	spinlock_t deferred_lock; /* innermost; taken in interrupts */
+	struct bio_list deferred; /* until there is memory to follow them */
 	struct delayed_work deferred_work;
-	struct work_struct put_work; /* a put where one may not sleep */
+	bool settling; /* new writes are deferred */
+	bool settled;  /* nothing lingers of before; under hook_mutex */
+	struct work_struct free_work;
 };
 
-/* A write whose end is awaited. */
-struct flight {
-	struct hooked_disk *hd;
-	int idx; /* of hd->flights */
-	bio_end_io_t *end_io; /* what the bio had */
-	void *private;
-};
-
-static struct kmem_cache *flight_cache;
-static struct workqueue_struct *put_queue;
+static struct workqueue_struct *free_queue;
 static struct workqueue_struct *deferred_queue;
 
 /* Innermost: nothing is taken under it. Taken in device removal too. */
 static DEFINE_SPINLOCK(disk_lock);
-struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
-/* Who makes and frees hooked disks, and hooks the bio path. */
+/* Who makes and unpublishes hooked disks, and hooks the bio path. */
 static DEFINE_MUTEX(hook_mutex);
-static unsigned int disk_count;
+static unsigned int published_disks; /* under hook_mutex */
+static atomic_t existing_disks = ATOMIC_INIT(0);
 
-/* ---- flights ---- */
+/* ---- references ---- */
 
-/* May it be somewhere else than in a request queue, once it is submitted? */
-static bool may_linger(struct bio *bio)
-{
-	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
-
-	if (current->bio_list || !queue_is_mq(q))
-		return true;
-#ifdef CONFIG_BLK_DEV_THROTTLING
-	/* The root group has no limits. */
-	if (q->td && bio->bi_blkg && bio->bi_blkg != q->root_blkg)
-		return true;
-#endif
-	return false;
-}
-
-/* A reference that may be the last where freeing, which sleeps, is not possible. */
-static void put_hooked_disk_later(struct hooked_disk *hd)
+/* The last one has the disk freed, which sleeps, from a worker. Any context. */
+static void put_hooked_disk(struct hooked_disk *hd)
 {
 	if (!refcount_dec_not_one(&hd->users))
-		queue_work(put_queue, &hd->put_work);
+		queue_work(free_queue, &hd->free_work);
 }
 
-static void flight_done(struct bio *bio)
+/* A reference on the filter's disk, or NULL if it is shown no bios any more. */
+static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
 {
-	struct flight *flight = bio->bi_private;
-	struct hooked_disk *hd = flight->hd;
+	struct hooked_disk *hd;
 
-	this_cpu_inc(calls_inside);
-	bio->bi_end_io = flight->end_io;
-	bio->bi_private = flight->private;
-	__srcu_read_unlock(&hd->flights, flight->idx);
-	mempool_free(flight, &hd->flight_pool);
-	put_hooked_disk_later(hd);
-	/* Not bio_endio(), which has done its work. */
-	if (bio->bi_end_io)
-		bio->bi_end_io(bio);
-	barrier();
-	this_cpu_dec(calls_inside);
+	/*
+	 * Not hook_mutex: its holders allocate, and may wait for the caller,
+	 * who has frozen file systems.
+	 */
+	spin_lock(&disk_lock);
+	hd = flt->hooked;
+	if (hd)
+		refcount_inc(&hd->users);
+	spin_unlock(&disk_lock);
+	return hd;
 }
 
-/* What is left of a bio that was split comes by again. */
-static bool has_flight(const struct hooked_disk *hd, const struct bio *bio)
-{
-	return bio->bi_end_io == flight_done &&
-	       ((struct flight *)bio->bi_private)->hd == hd;
-}
+/* ---- writes that are put aside ---- */
 
-static void begin_flight(struct hooked_disk *hd, struct bio *bio,
-			 struct flight *flight)
-{
-	refcount_inc(&hd->users);
-	flight->hd = hd;
-	flight->idx = __srcu_read_lock(&hd->flights);
-	flight->end_io = bio->bi_end_io;
-	flight->private = bio->bi_private;
-	bio->bi_end_io = flight_done;
-	bio->bi_private = flight;
-}
-
-static void defer(struct hooked_disk *hd, struct bio *bio)
+/* The caller has a reference on @hd. @delay: jiffies. Any context. */
+static void defer(struct hooked_disk *hd, struct bio *bio, unsigned long delay)
 {
 	unsigned long flags;
 
@@ -141,13 +105,13 @@ static void defer(struct hooked_disk *hd, struct bio *bio)
 	spin_lock_irqsave(&hd->deferred_lock, flags);
 	bio_list_add(&hd->deferred, bio);
 	spin_unlock_irqrestore(&hd->deferred_lock, flags);
-	queue_delayed_work(deferred_queue, &hd->deferred_work, 1);
+	queue_delayed_work(deferred_queue, &hd->deferred_work, delay);
 }
 
 static void submit_deferred(struct work_struct *work)
 {
-	struct hooked_disk *hd = container_of(to_delayed_work(work),
-					      struct hooked_disk, deferred_work);
+	struct hooked_disk *hd = container_of(
+		to_delayed_work(work), struct hooked_disk, deferred_work);
 	struct bio_list bios;
 	struct bio *bio;
 
@@ -157,7 +121,7 @@ static void submit_deferred(struct work_struct *work)
 	spin_unlock_irq(&hd->deferred_lock);
 	while ((bio = bio_list_pop(&bios))) {
 		blkfilter_resubmit(bio); /* or defers it again */
-		put_hooked_disk_later(hd);
+		put_hooked_disk(hd);
 	}
 }
 
@@ -172,6 +136,23 @@ static struct hooked_disk *find_hooked_disk(struct gendisk *disk)
 		if (hd->disk == disk)
 			return hd;
 	return NULL;
+}
+
+/* May it be somewhere else than in a request queue, once it is submitted? */
+static __always_inline bool may_linger(struct bio *bio)
+{
+	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
+
+	if (current->bio_list || !queue_is_mq(q))
+		return true;
+#ifdef CONFIG_BLK_DEV_THROTTLING
+	/* The root group has no limits, except with version 1 of cgroups. */
+	if (q->td && bio->bi_blkg &&
+	    (bio->bi_blkg != q->root_blkg ||
+	     !cgroup_subsys_on_dfl(io_cgrp_subsys)))
+		return true;
+#endif
+	return false;
 }
 
 static __always_inline bool filters_took(struct hooked_disk *hd,
@@ -210,19 +191,21 @@ static noinline void submit_lingering(struct hooked_disk *hd, struct bio *bio)
 	 * disk after it. Or all have let it pass, and it is what is left of a
 	 * split: a take waits for its end, so the gate must not keep it.
 	 */
-	if (list_empty(&hd->filters) || has_flight(hd, bio)) {
+	if (list_empty(&hd->filters) || flights_have(&hd->flights, bio)) {
 		call_original(bio);
 		return;
 	}
-	flight = mempool_alloc(&hd->flight_pool, GFP_NOWAIT | __GFP_NOWARN);
-	if (!flight) {
-		defer(hd, bio);
-	} else if (filters_took(hd, bio)) {
-		mempool_free(flight, &hd->flight_pool);
-	} else {
-		begin_flight(hd, bio, flight);
-		call_original(bio);
+	if (unlikely(READ_ONCE(hd->settling))) {
+		defer(hd, bio, 1);
+		return;
 	}
+	flight = flight_alloc(&hd->flights, bio);
+	if (!flight)
+		defer(hd, bio, 1); /* there may be memory then */
+	else if (filters_took(hd, bio))
+		flight_cancel(flight);
+	else
+		call_original(flight_begin(flight));
 }
 
 static __always_inline void submit_filtered(struct bio *bio)
@@ -254,6 +237,37 @@ void blkfilter_resubmit(struct bio *bio)
 }
 EXPORT_SYMBOL_GPL(blkfilter_resubmit);
 
+/* Submits at once if the disk has no filter any more. */
+static void find_and_defer(struct bio *bio, unsigned long delay)
+{
+	struct hooked_disk *hd;
+
+	rcu_read_lock();
+	hd = find_hooked_disk(bio->bi_bdev->bd_disk);
+	/* free_hooked_disk() may be about to unpublish it. */
+	if (hd && !refcount_inc_not_zero(&hd->users))
+		hd = NULL;
+	rcu_read_unlock();
+	if (!hd) {
+		call_original(bio);
+		return;
+	}
+	defer(hd, bio, delay);
+	put_hooked_disk(hd);
+}
+
+void blkfilter_requeue(struct bio *bio)
+{
+	find_and_defer(bio, 0);
+}
+EXPORT_SYMBOL_GPL(blkfilter_requeue);
+
+void blkfilter_defer(struct bio *bio)
+{
+	find_and_defer(bio, 1);
+}
+EXPORT_SYMBOL_GPL(blkfilter_defer);
+
 /* The decrement stays the last thing done. */
 void filtered_submit_bio(struct bio *bio)
 {
@@ -265,38 +279,37 @@ void filtered_submit_bio(struct bio *bio)
 
 /* ---- which disks are hooked ---- */
 
-static void free_hooked_disk(struct hooked_disk *hd)
+static void unpublish(struct hooked_disk *hd)
 {
+	lockdep_assert_held(&hook_mutex);
 	spin_lock(&disk_lock);
 	hlist_del_rcu(&hd->node);
 	spin_unlock(&disk_lock);
+	if (!--published_disks)
+		unhook_bio_path();
+}
+
+/* Frees the disk, unless it was found and referenced again in between. */
+static void free_hooked_disk(struct work_struct *work)
+{
+	struct hooked_disk *hd =
+		container_of(work, struct hooked_disk, free_work);
+
+	if (!refcount_dec_and_mutex_lock(&hd->users, &hook_mutex))
+		return;
+	unpublish(hd);
+	mutex_unlock(&hook_mutex);
 	/* After this nobody finds it; after that nobody uses it. */
 	synchronize_rcu();
 	synchronize_srcu(&hd->srcu);
+	/* Callbacks of drains that timed out. */
+	srcu_barrier(&hd->srcu);
 	cleanup_srcu_struct(&hd->srcu);
-	/* Drains that nobody waits for any more. */
-	srcu_barrier(&hd->flights);
-	cleanup_srcu_struct(&hd->flights);
+	flights_destroy(&hd->flights);
 	/* Nothing is deferred; it may be at its last words. */
 	cancel_delayed_work_sync(&hd->deferred_work);
-	mempool_exit(&hd->flight_pool);
 	kfree(hd);
-	if (disk_count == 1)
-		unhook_bio_path();
-	WRITE_ONCE(disk_count, disk_count - 1);
-}
-
-static void put_hooked_disk(struct hooked_disk *hd)
-{
-	if (refcount_dec_and_mutex_lock(&hd->users, &hook_mutex)) {
-		free_hooked_disk(hd);
-		mutex_unlock(&hook_mutex);
-	}
-}
-
-static void put_work(struct work_struct *work)
-{
-	put_hooked_disk(container_of(work, struct hooked_disk, put_work));
+	atomic_dec(&existing_disks);
 }
 
 static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
@@ -304,40 +317,36 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	struct hooked_disk *hd = kzalloc(sizeof(*hd), GFP_KERNEL);
 	int ret;
 
+	lockdep_assert_held(&hook_mutex);
 	if (!hd)
 		return ERR_PTR(-ENOMEM);
 	ret = init_srcu_struct(&hd->srcu);
 	if (ret)
 		goto err_free;
-	ret = init_srcu_struct(&hd->flights);
+	ret = flights_init(&hd->flights);
 	if (ret)
 		goto err_srcu;
-	ret = mempool_init_slab_pool(&hd->flight_pool, FLIGHT_RESERVE,
-				     flight_cache);
-	if (ret)
-		goto err_flights;
 	spin_lock_init(&hd->deferred_lock);
 	bio_list_init(&hd->deferred);
 	INIT_DELAYED_WORK(&hd->deferred_work, submit_deferred);
-	INIT_WORK(&hd->put_work, put_work);
+	INIT_WORK(&hd->free_work, free_hooked_disk);
 	hd->disk = disk;
 	refcount_set(&hd->users, 1);
 	INIT_LIST_HEAD(&hd->filters);
-	if (!disk_count) {
+	if (!published_disks) {
 		ret = hook_bio_path();
 		if (ret)
-			goto err_pool;
+			goto err_flights;
 	}
-	disk_count++;
+	published_disks++;
+	atomic_inc(&existing_disks);
 	spin_lock(&disk_lock);
 	hlist_add_head_rcu(&hd->node, hooked_disk_bucket(disk));
 	spin_unlock(&disk_lock);
 	return hd;
 
-err_pool:
-	mempool_exit(&hd->flight_pool);
 err_flights:
-	cleanup_srcu_struct(&hd->flights);
+	flights_destroy(&hd->flights);
 err_srcu:
 	cleanup_srcu_struct(&hd->srcu);
 err_free:
@@ -345,7 +354,7 @@ err_free:
 	return ERR_PTR(ret);
 }
 
-int hook_add(struct blkfilter *flt)
+int disk_show_filter(struct blkfilter *flt)
 {
 	struct hooked_disk *hd;
 
@@ -367,7 +376,62 @@ int hook_add(struct blkfilter *flt)
 	return PTR_ERR_OR_ZERO(hd);
 }
 
-void hook_call_gone(struct blkfilter *flt)
+/* ---- writes from before the first filter ---- */
+
+#define SETTLE_SECONDS 10
+
+struct hooked_disk *disk_to_settle(struct blkfilter *flt)
+{
+	struct hooked_disk *hd = NULL;
+
+	mutex_lock(&hook_mutex);
+	if (!flt->hooked->settled && !queue_is_mq(bdev_get_queue(flt->bdev)))
+		hd = get_hooked_disk(flt);
+	flt->hooked->settled = true;
+	mutex_unlock(&hook_mutex);
+	return hd;
+}
+
+/* By the I/O accounting of the disk: 0 for a disk that keeps none. */
+static unsigned int writes_in_flight(struct gendisk *disk)
+{
+	struct block_device *part;
+	unsigned long idx;
+	long sum = 0;
+	int cpu;
+
+	rcu_read_lock();
+	xa_for_each(&disk->part_tbl, idx, part)
+		for_each_possible_cpu(cpu)
+			sum += local_read(&per_cpu_ptr(part->bd_stats, cpu)
+						   ->in_flight[1]);
+	rcu_read_unlock();
+	return max(sum, 0L);
+}
+
+int disk_settle(struct hooked_disk *hd)
+{
+	unsigned long deadline = jiffies + SETTLE_SECONDS * HZ;
+	int ret = 0;
+
+	/* A writer that does not see this yet is followed as a flight. */
+	WRITE_ONCE(hd->settling, true);
+	while (!ret && writes_in_flight(hd->disk)) {
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+		else if (time_after(jiffies, deadline))
+			ret = -ETIMEDOUT;
+	}
+	WRITE_ONCE(hd->settling, false);
+	if (ret == -ETIMEDOUT)
+		pr_err("%s: writes that had begun before did not end within %d s; not attached\n",
+		       hd->disk->disk_name, SETTLE_SECONDS);
+	put_hooked_disk(hd);
+	return ret;
+}
+
+void disk_call_gone(struct blkfilter *flt)
 {
 	int idx = srcu_read_lock(&flt->hooked->srcu);
 
@@ -375,7 +439,7 @@ void hook_call_gone(struct blkfilter *flt)
 	srcu_read_unlock(&flt->hooked->srcu, idx);
 }
 
-void hook_unpublish(struct blkfilter *flt)
+void disk_hide_filter(struct blkfilter *flt)
 {
 	spin_lock(&disk_lock);
 	if (flt->shown)
@@ -384,7 +448,7 @@ void hook_unpublish(struct blkfilter *flt)
 	spin_unlock(&disk_lock);
 }
 
-void hook_remove(struct blkfilter *flt)
+void disk_remove_filter(struct blkfilter *flt)
 {
 	struct hooked_disk *hd = flt->hooked;
 
@@ -396,83 +460,104 @@ void hook_remove(struct blkfilter *flt)
 	put_hooked_disk(hd);
 }
 
-/* Waits until flights are over that began before it. */
-struct landing {
+/* ---- draining ---- */
+
+/**
+ * struct blkfilter_drain - a wait for the writes of one disk, in two steps
+ * @rcu:   callback of the brackets' grace period, then of the flights'
+ * @hd:    the disk, referenced until the second callback
+ * @done:  completed by the second callback
+ * @users: the waiter, and the callbacks
+ */
+struct blkfilter_drain {
 	struct rcu_head rcu;
+	struct hooked_disk *hd;
 	struct completion done;
-	refcount_t users; /* who waits, and the callback */
+	refcount_t users;
 };
 
-static void put_landing(struct landing *landing)
+struct blkfilter_drain *blkfilter_drain_alloc(void)
 {
-	if (refcount_dec_and_test(&landing->users))
-		kfree(landing);
+	struct blkfilter_drain *drain = kzalloc(sizeof(*drain), GFP_KERNEL);
+
+	if (drain) {
+		init_completion(&drain->done);
+		refcount_set(&drain->users, 1);
+	}
+	return drain;
+}
+EXPORT_SYMBOL_GPL(blkfilter_drain_alloc);
+
+void blkfilter_drain_put(struct blkfilter_drain *drain)
+{
+	if (drain && refcount_dec_and_test(&drain->users))
+		kfree(drain);
+}
+EXPORT_SYMBOL_GPL(blkfilter_drain_put);
+
+static void flights_have_ended(struct rcu_head *rcu)
+{
+	struct blkfilter_drain *drain =
+		container_of(rcu, struct blkfilter_drain, rcu);
+
+	put_hooked_disk(drain->hd);
+	complete(&drain->done);
+	blkfilter_drain_put(drain);
 }
 
-static void all_landed(struct rcu_head *rcu)
+static void all_are_submitted(struct rcu_head *rcu)
 {
-	struct landing *landing = container_of(rcu, struct landing, rcu);
+	struct blkfilter_drain *drain =
+		container_of(rcu, struct blkfilter_drain, rcu);
 
-	complete(&landing->done);
-	put_landing(landing);
+	call_srcu(&drain->hd->flights.under_way, &drain->rcu,
+		  flights_have_ended);
 }
 
-static int wait_for_flights(struct hooked_disk *hd, unsigned long timeout)
+void blkfilter_drain_start(struct blkfilter_drain *drain, struct blkfilter *flt)
 {
-	struct landing *landing = kzalloc(sizeof(*landing), GFP_KERNEL);
-	int ret = 0;
-
-	if (!landing)
-		return -ENOMEM;
-	init_completion(&landing->done);
-	refcount_set(&landing->users, 2);
-	call_srcu(&hd->flights, &landing->rcu, all_landed);
-	if (!wait_for_completion_timeout(&landing->done, timeout))
-		ret = -ETIMEDOUT;
-	put_landing(landing);
-	return ret;
-}
-
-/* A reference on the filter's disk, or NULL if it is shown no bios any more. */
-static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
-{
-	struct hooked_disk *hd;
-
-	/*
-	 * Not hook_mutex, here and when it is put: its holders allocate, and may
-	 * wait for the caller, who has frozen file systems.
-	 */
-	spin_lock(&disk_lock);
-	hd = flt->hooked;
-	if (hd)
-		refcount_inc(&hd->users);
-	spin_unlock(&disk_lock);
-	return hd;
-}
-
-void blkfilter_drain(struct blkfilter *flt)
-{
-	struct hooked_disk *hd = get_hooked_disk(flt);
-
-	if (!hd)
+	drain->hd = get_hooked_disk(flt);
+	if (!drain->hd) {
+		complete(&drain->done);
 		return;
-	synchronize_srcu(&hd->srcu);
-	put_hooked_disk_later(hd);
+	}
+	refcount_inc(&drain->users);
+	call_srcu(&drain->hd->srcu, &drain->rcu, all_are_submitted);
 }
-EXPORT_SYMBOL_GPL(blkfilter_drain);
+EXPORT_SYMBOL_GPL(blkfilter_drain_start);
 
-int blkfilter_drain_flights(struct blkfilter *flt, unsigned long timeout)
+int blkfilter_drain_wait(struct blkfilter_drain *drain, unsigned long deadline)
 {
-	struct hooked_disk *hd = get_hooked_disk(flt);
-	int ret;
+	long left = max((long)(deadline - jiffies), 0L);
 
-	if (!hd)
-		return 0;
-	ret = wait_for_flights(hd, timeout);
-	put_hooked_disk_later(hd);
-	return ret;
+	left = wait_for_completion_killable_timeout(&drain->done, left);
+	if (left < 0)
+		return -EINTR;
+	return left || completion_done(&drain->done) ? 0 : -ETIMEDOUT;
 }
-EXPORT_SYMBOL_GPL(blkfilter_drain_flights);
+EXPORT_SYMBOL_GPL(blkfilter_drain_wait);
+
+struct hooked_disk *blkfilter_get_disk(struct blkfilter *flt)
+{
+	return get_hooked_disk(flt);
+}
+EXPORT_SYMBOL_GPL(blkfilter_get_disk);
+
+void blkfilter_synchronize_disk(struct hooked_disk *disk)
+{
+	synchronize_srcu(&disk->srcu);
+	put_hooked_disk(disk);
+}
+EXPORT_SYMBOL_GPL(blkfilter_synchronize_disk);
+
+void blkfilter_synchronize(struct blkfilter *flt)
+{
+	struct hooked_disk *disk = get_hooked_disk(flt);
+
+	if (disk)
+		blkfilter_synchronize_disk(disk);
+}
+EXPORT_SYMBOL_GPL(blkfilter_synchronize);
 
 /* ---- module ---- */
 
@@ -480,31 +565,32 @@ static void destroy_queues(void)
 {
 	if (deferred_queue)
 		destroy_workqueue(deferred_queue);
-	if (put_queue)
-		destroy_workqueue(put_queue);
+	if (free_queue)
+		destroy_workqueue(free_queue);
 }
 
-int disks_init(void)
+int __init disks_init(void)
 {
-	flight_cache = KMEM_CACHE(flight, 0);
-	if (!flight_cache)
-		return -ENOMEM;
-	put_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
+	int ret = flights_module_init();
+
+	if (ret)
+		return ret;
+	free_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
 	/* Memory may become free by what is written there. */
 	deferred_queue = alloc_workqueue("blkfilter_deferred",
 					 WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	if (put_queue && deferred_queue)
+	if (free_queue && deferred_queue)
 		return 0;
 	destroy_queues();
-	kmem_cache_destroy(flight_cache);
+	flights_module_exit();
 	return -ENOMEM;
 }
 
 void disks_exit(void)
 {
-	/* Those that only flights hold. */
-	while (READ_ONCE(disk_count))
+	/* Those that are being freed, or whose last writes have not ended. */
+	while (atomic_read(&existing_disks))
 		schedule_timeout_uninterruptible(1);
 	destroy_queues();
-	kmem_cache_destroy(flight_cache);
+	flights_module_exit();
 }

@@ -5,10 +5,10 @@
  * submit_bio_noacct() is where every bio enters the block layer: of file
  * systems, of device-mapper and md above us, and the remainders of splits. An
  * ftrace callback looks the disk of a write up; if a filter may sit on it, the
- * callback redirects the call to filtered_submit_bio(), which asks the filters
- * and calls the original past its fentry, so that it does not come by here
- * again. Reads, and writes to other disks, cost the callback alone; with no
- * filter attached there is no hook.
+ * callback redirects the call to its handler, which asks the filters and calls
+ * the original past its fentry, so that it does not come by here again. Reads,
+ * and writes to other disks, cost the callback alone; with no filter attached
+ * there is no hook.
  *
  * Text: a task that sleeps in the original has our return address on its stack,
  * which tasks RCU does not see; so a per-CPU count of calls is drained between
@@ -20,11 +20,21 @@
 #include <linux/module.h>
 #include <linux/percpu.h>
 
+#include "uapi/blkfilter.h"
 #include "blkfilter_hook.h"
 #include "compat.h"
 
-/* Calls of our replacements that have not returned; the sum over CPUs counts. */
+/* Calls of our replacements that have not returned; the sum over CPUs counts.
+ */
 DEFINE_PER_CPU(long, calls_inside);
+struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
+static struct hook_handlers handlers __ro_after_init;
+
+/* Or another disk of the bucket. */
+static __always_inline bool may_be_hooked(struct gendisk *disk)
+{
+	return READ_ONCE(hooked_disk_bucket(disk)->first);
+}
 
 /* ---- calling the original ---- */
 
@@ -33,8 +43,8 @@ static bool original_is_traced = true; /* it points to the entry */
 
 static void find_original(void)
 {
-	static const u8 endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa };
-	static const u8 nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+	static const u8 endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 	const u8 *entry = (const u8 *)submit_bio_noacct;
 	const u8 *p = entry;
 
@@ -63,8 +73,8 @@ static void notrace submit_bio_callback(unsigned long ip,
 		return;
 	if (original_is_traced && within_module(parent_ip, THIS_MODULE))
 		return;
-	if (disk_may_be_hooked(bio->bi_bdev->bd_disk))
-		compat_ftrace_set_ip(fregs, (unsigned long)filtered_submit_bio);
+	if (may_be_hooked(bio->bi_bdev->bd_disk))
+		compat_ftrace_set_ip(fregs, (unsigned long)handlers.submit_bio);
 }
 
 #ifdef COMPAT_BDEV_WRITE_PAGE
@@ -84,7 +94,7 @@ static void notrace write_page_callback(unsigned long ip,
 	struct block_device *bdev =
 		(struct block_device *)compat_ftrace_arg(fregs, 0);
 
-	if (disk_may_be_hooked(bdev->bd_disk))
+	if (may_be_hooked(bdev->bd_disk))
 		compat_ftrace_set_ip(fregs,
 				     (unsigned long)hooked_bdev_write_page);
 }
@@ -105,8 +115,8 @@ static noinline long hooked_blkdev_ioctl(struct file *file, unsigned int cmd,
 	long ret;
 
 	this_cpu_inc(calls_inside);
-	ret = blkfilter_ioctl(I_BDEV(file->f_mapping->host), cmd,
-			      (void __user *)arg);
+	ret = handlers.ioctl(I_BDEV(file->f_mapping->host), cmd,
+			     (void __user *)arg);
 	barrier();
 	this_cpu_dec(calls_inside);
 	return ret;
@@ -138,12 +148,12 @@ struct hook {
 /* While there is a hooked disk. */
 static struct hook bio_hooks[] = {
 	{
-		.ops = { .func = submit_bio_callback, .flags = HOOK_FLAGS },
+		.ops = {.func = submit_bio_callback, .flags = HOOK_FLAGS},
 		.function = "submit_bio_noacct",
 	},
 #ifdef COMPAT_BDEV_WRITE_PAGE
 	{
-		.ops = { .func = write_page_callback, .flags = HOOK_FLAGS },
+		.ops = {.func = write_page_callback, .flags = HOOK_FLAGS},
 		.function = COMPAT_BDEV_WRITE_PAGE,
 	},
 #endif
@@ -151,7 +161,7 @@ static struct hook bio_hooks[] = {
 
 /* While the module is loaded. */
 static struct hook ioctl_hook = {
-	.ops = { .func = ioctl_callback, .flags = HOOK_FLAGS },
+	.ops = {.func = ioctl_callback, .flags = HOOK_FLAGS},
 	.function = "blkdev_ioctl",
 	.twin = IS_ENABLED(CONFIG_COMPAT) ? "compat_blkdev_ioctl" : NULL,
 };
@@ -180,9 +190,9 @@ static int hook_function(struct hook *hook)
 
 	if (ret)
 		pr_err("cannot hook %s: %pe%s\n", hook->function, ERR_PTR(ret),
-		       ret == -EBUSY ?
-			       "; a live patch or another block device filter holds it" :
-			       "");
+		       ret == -EBUSY
+			       ? "; a live patch or another block device filter holds it"
+			       : "");
 	return ret;
 }
 
@@ -243,10 +253,11 @@ static long calls_inside_sum(void)
 	return sum;
 }
 
-int hook_init(void)
+int __init hook_init(const struct hook_handlers *given)
 {
 	int ret;
 
+	handlers = *given;
 	find_original();
 	ret = choose_functions();
 	if (!ret)
@@ -263,7 +274,8 @@ void hook_exit(void)
 	synchronize_rcu_tasks();
 	while (calls_inside_sum())
 		schedule_timeout_uninterruptible(1);
-	/* Who has counted itself out, but not yet returned: tasks; interrupts. */
+	/* Who has counted itself out, but not yet returned: tasks; interrupts.
+	 */
 	synchronize_rcu_tasks();
 	synchronize_rcu();
 	choose_none();

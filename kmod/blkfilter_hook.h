@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Between the files of blkfilter.ko: what intercepts (blkfilter_hook.c), the
- * disks (blkfilter_disk.c), what decides (blkfilter_core.c).
+/* The hooks into the kernel, and the table of disks whose writes they redirect.
  */
 #ifndef _BLKFILTER_HOOK_H
 #define _BLKFILTER_HOOK_H
 
+#include <linux/blkdev.h>
 #include <linux/hash.h>
+#include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/static_call.h>
 
-#include "blkfilter.h"
-
-/* Called for BLKFILTER_* on a block device; in blkfilter_core.c. */
-long blkfilter_ioctl(struct block_device *bdev, unsigned int cmd,
-		     void __user *arg);
-
-/* ---- blkfilter_hook.c ---- */
+/**
+ * struct hook_handlers - functions to call in place of the kernel's
+ * @submit_bio: in place of submit_bio_noacct(), for a write to a disk that may
+ *              be in hooked_disks
+ * @ioctl:      in place of blkdev_ioctl(), for BLKFILTER_*
+ */
+struct hook_handlers {
+	void (*submit_bio)(struct bio *bio);
+	long (*ioctl)(struct block_device *bdev, unsigned int cmd,
+		      void __user *arg);
+};
 
 /*
  * Hooks the ioctl functions; the bio path is left alone. May sleep. hook_exit()
  * removes them and waits until no task is in our code.
  */
-int hook_init(void);
+int hook_init(const struct hook_handlers *handlers);
 void hook_exit(void);
 
-/* While there is a hooked disk. Callers exclude each other. May sleep. */
+/* While there is a disk in the table. Callers exclude each other. May sleep. */
 int hook_bio_path(void);
 void unhook_bio_path(void);
 
@@ -46,45 +50,15 @@ static __always_inline void call_original(struct bio *bio)
 	barrier();
 }
 
-/* ---- blkfilter_disk.c ---- */
-
 #define DISK_HASH_BITS 6
+/* Disks with filters; written by blkfilter_disk.c, read by the hooks under RCU.
+ */
 extern struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
 
-static __always_inline struct hlist_head *hooked_disk_bucket(struct gendisk *disk)
+static __always_inline struct hlist_head *
+hooked_disk_bucket(struct gendisk *disk)
 {
 	return &hooked_disks[hash_ptr(disk, DISK_HASH_BITS)];
 }
-
-/* Or another disk of the bucket: needs no lock. */
-static __always_inline bool disk_may_be_hooked(struct gendisk *disk)
-{
-	return READ_ONCE(hooked_disk_bucket(disk)->first);
-}
-
-/* In place of submit_bio_noacct(). */
-void filtered_submit_bio(struct bio *bio);
-
-/* disks_exit() waits until the last write that is followed has ended. */
-int disks_init(void);
-void disks_exit(void);
-
-/*
- * Shows @flt the writes to its device from now on; the first one hooks the
- * bio path. Callers exclude each other. May sleep.
- */
-int hook_add(struct blkfilter *flt);
-
-/* Calls ops->gone as submit_bio is called. @flt is shown. Any context. */
-void hook_call_gone(struct blkfilter *flt);
-
-/*
- * No bio comes to @flt any more, though some may still be in submit_bio().
- * Once more does nothing. Any context.
- */
-void hook_unpublish(struct blkfilter *flt);
-
-/* Waits for those, and lets go of the disk. After hook_unpublish(). May sleep. */
-void hook_remove(struct blkfilter *flt);
 
 #endif /* _BLKFILTER_HOOK_H */

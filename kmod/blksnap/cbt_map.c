@@ -22,10 +22,11 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 
 	map->capacity = capacity;
 	map->diskseq = bdev->bd_disk->diskseq;
-	map->block_shift = blksnap_block_shift(capacity,
-			clamp(tracking_block_minimum_shift, SECTOR_SHIFT, 31U),
-			min(tracking_block_maximum_shift, 31U),
-			tracking_block_maximum_count);
+	map->block_shift = blksnap_block_shift(
+		capacity,
+		clamp(tracking_block_minimum_shift, SECTOR_SHIFT, 31U),
+		min(tracking_block_maximum_shift, 31U),
+		tracking_block_maximum_count);
 	/* A tight limit of the shift must not make the count wrap. */
 	while (DIV_ROUND_UP_ULL(capacity, 1ULL << map->block_shift) > U32_MAX)
 		map->block_shift++;
@@ -95,8 +96,8 @@ static void empty(const struct cbt_map *map, unsigned long *discards,
 	unsigned int shift = map->block_shift - SECTOR_SHIFT;
 	sector_t end = sector + count;
 	u64 block = (sector + (1ULL << shift) - 1) >> shift;
-	u64 last = end >= map->capacity >> SECTOR_SHIFT ? map->block_count :
-							  end >> shift;
+	u64 last = end >= map->capacity >> SECTOR_SHIFT ? map->block_count
+							: end >> shift;
 
 	for (; block < last; block++)
 		if (!test_bit_le(block, discards))

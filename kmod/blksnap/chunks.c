@@ -17,8 +17,8 @@ static struct kmem_cache *chunk_cache;
 
 int chunk_table_init(struct chunk_table *table, u64 nr_chunks)
 {
-	u64 buckets = clamp(nr_chunks / CHUNKS_PER_BUCKET, MIN_BUCKETS,
-			    MAX_BUCKETS);
+	u64 buckets =
+		clamp(nr_chunks / CHUNKS_PER_BUCKET, MIN_BUCKETS, MAX_BUCKETS);
 
 	buckets = roundup_pow_of_two(buckets);
 	table->mask = buckets - 1;
@@ -44,14 +44,14 @@ void chunk_table_destroy(struct chunk_table *table)
 	kvfree(table->buckets);
 }
 
-struct diff_chunk *chunk_get(struct chunk_table *table, u64 number)
+struct diff_chunk *chunk_get(struct chunk_table *table, u64 number, gfp_t gfp)
 {
 	struct diff_chunk **bucket = &table->buckets[number & table->mask];
 	struct diff_chunk *chunk = chunk_find(table, number), *other;
 
 	if (chunk)
 		return chunk;
-	chunk = kmem_cache_zalloc(chunk_cache, GFP_NOIO | __GFP_NOWARN);
+	chunk = kmem_cache_zalloc(chunk_cache, gfp | __GFP_NOWARN);
 	if (!chunk)
 		return NULL;
 	chunk->number = number;

@@ -4,9 +4,9 @@
  * copied, and where in the store the old data is.
  *
  * A hash table by the low bits of a chunk's number: every write looks its chunk
- * up, mostly those of neighbours, and what it takes is in proportion to what was
- * written, wherever that is. Chunks are only ever added, at the head of their
- * chain, so nobody takes a lock.
+ * up, mostly those of neighbours, and what it takes is in proportion to what
+ * was written, wherever that is. Chunks are only ever added, at the head of
+ * their chain, so nobody takes a lock.
  */
 #ifndef _BLKSNAP_CHUNKS_H
 #define _BLKSNAP_CHUNKS_H
@@ -46,7 +46,7 @@ struct diff_chunk {
 
 struct chunk_table {
 	struct diff_chunk **buckets;
-	u64 mask; /* of a number: its bucket */
+	u64 mask;	     /* of a number: its bucket */
 	atomic_long_t count; /* of chunks */
 };
 
@@ -73,8 +73,8 @@ static inline struct diff_chunk *chunk_find(const struct chunk_table *table,
 			     number);
 }
 
-/* Makes it where there is none. NULL: no memory. May sleep, without I/O. */
-struct diff_chunk *chunk_get(struct chunk_table *table, u64 number);
+/* Makes it where there is none. NULL: no memory. Sleeps as @gfp says. */
+struct diff_chunk *chunk_get(struct chunk_table *table, u64 number, gfp_t gfp);
 
 /* What one piece of the store has of the chunk, around a stored granule. */
 struct diff_piece chunk_find_piece(struct diff_chunk *chunk,

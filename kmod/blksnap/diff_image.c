@@ -11,6 +11,7 @@
 #include "cbt_map.h"
 #include "chunks.h"
 #include "diff_area.h"
+#include "diff_job.h"
 #include "diff_storage.h"
 
 #define SPAN_PAGES 64U
@@ -61,7 +62,8 @@ static int make_span(struct diff_area *area, struct diff_chunk *chunk, u64 pos,
 	span->store_pos = piece.pos + offset - span->lead;
 	span->bytes = min3(end - pos, most,
 			   (u64)(SPAN_PAGES << PAGE_SHIFT) - span->lead);
-	/* Of a piece only what is stored: the next granules may be on their way. */
+	/* Of a piece only what is stored: the next granules may be on their
+	 * way. */
 	while (span->bytes) {
 		u64 last = granule_of(area, pos + span->bytes - 1);
 		u64 mask = granule_mask(granule, last - granule + 1);
@@ -88,17 +90,15 @@ static int make_span(struct diff_area *area, struct diff_chunk *chunk, u64 pos,
 static int transfer_span(struct diff_area *area, struct span *span,
 			 unsigned int first, unsigned int count, enum req_op op)
 {
-	int ret = diff_storage_transfer(area->storage, span->pages + first,
-					count << PAGE_SHIFT,
-					span->store_pos +
-						((u64)first << PAGE_SHIFT),
-					op);
+	int ret = diff_storage_transfer(
+		area->storage, span->pages + first, count << PAGE_SHIFT,
+		span->store_pos + ((u64)first << PAGE_SHIFT), op);
 
 	if (ret)
 		diff_area_fail(area, ret,
-			       op == REQ_OP_READ ?
-				       "cannot read the difference storage" :
-				       "cannot write the difference storage");
+			       op == REQ_OP_READ
+				       ? "cannot read the difference storage"
+				       : "cannot write the difference storage");
 	return ret;
 }
 
@@ -153,10 +153,16 @@ static int read_stored(struct diff_area *area, struct diff_chunk *chunk,
 	return ret;
 }
 
+static void origin_read_done(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
 /* From the origin, into the bio's own pages. */
 static int read_origin(struct diff_area *area, struct bio *bio, u64 pos,
 		       unsigned int bytes, unsigned int skip)
 {
+	DECLARE_COMPLETION_ONSTACK(done);
 	struct bvec_iter iter = bio->bi_iter;
 	struct bio clone;
 	int ret;
@@ -168,7 +174,11 @@ static int read_origin(struct diff_area *area, struct bio *bio, u64 pos,
 	clone.bi_iter.bi_size = bytes;
 	clone.bi_iter.bi_sector = (area->start + pos) >> SECTOR_SHIFT;
 	clone.bi_opf = REQ_OP_READ | (bio->bi_opf & REQ_SYNC);
-	ret = submit_bio_wait(&clone);
+	clone.bi_private = &done;
+	clone.bi_end_io = origin_read_done;
+	diff_area_submit(area, &clone);
+	wait_for_completion_io(&done);
+	ret = blk_status_to_errno(clone.bi_status);
 	bio_uninit(&clone);
 	bio_advance_iter(bio, &iter, skip);
 	diff_area_zero_excluded(area, bio, iter, pos, pos + bytes);
@@ -215,9 +225,9 @@ blk_status_t diff_area_read(struct diff_area *area, struct bio *bio)
 		int ret;
 
 		if (!clean) {
-			ret = read_stored(area,
-					  chunk_find(&area->chunks, part.number),
-					  bio, pos, part.end, pos - start);
+			ret = read_stored(
+				area, chunk_find(&area->chunks, part.number),
+				bio, pos, part.end, pos - start);
 			if (ret < 0)
 				return BLK_STS_IOERR;
 			pos += ret;
@@ -292,16 +302,18 @@ blk_status_t diff_area_write(struct diff_area *area, struct bio *bio)
 		return BLK_STS_IOERR;
 	mark(area, start, end);
 	/* From then on the storage alone has the data: write there. */
-	diff_area_copy_range(area, start, end);
+	diff_job_copy_range(area, start, end);
 	/* Two writes to parts of one page must not undo one another. */
 	mutex_lock(&area->overlay_lock);
 	while (pos < end && ret >= 0) {
 		struct chunk_part part = chunk_part(area, pos, end);
-		struct diff_chunk *chunk = chunk_find(&area->chunks, part.number);
+		struct diff_chunk *chunk =
+			chunk_find(&area->chunks, part.number);
 
 		/* None: the image died before it was made. */
 		ret = chunk ? write_stored(area, chunk, bio, pos, part.end,
-					   pos - start) : -EIO;
+					   pos - start)
+			    : -EIO;
 		pos += max(ret, 0);
 	}
 	mutex_unlock(&area->overlay_lock);

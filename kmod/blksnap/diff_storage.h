@@ -14,16 +14,47 @@
 
 #include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/pagemap.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "diff_copy.h"
+#include "copy_pages.h"
 #include "events.h"
 #include "file_extents.h"
+#include "params.h"
 
+struct store_item;
 struct task_struct;
+
+/**
+ * struct store_item_ops - an item's callbacks
+ * @error:  returns -errno if the item need not be stored any more, else 0
+ * @place:  the item goes to @pos of the storage. Returns 0 or -errno. May sleep
+ * @bio:    returns a bio that writes the item to @bdev, and frees it at its end
+ * @vecs:   returns the item's data, for a storage that is written as a file
+ * @stored: the item was stored, or not (-errno), and must free itself. Any
+ * context
+ *
+ * The storage's thread calls @error, @place, and then @bio, or @vecs and
+ * @stored.
+ */
+struct store_item_ops {
+	int (*error)(struct store_item *item);
+	int (*place)(struct store_item *item, u64 pos);
+	struct bio *(*bio)(struct store_item *item, struct block_device *bdev);
+	const struct bio_vec *(*vecs)(struct store_item *item,
+				      unsigned int *nr);
+	void (*stored)(struct store_item *item, int error);
+};
+
+/* Data to store, in whole pages; embedded by the caller. */
+struct store_item {
+	struct list_head link; /* diff_storage.queue */
+	const struct store_item_ops *ops;
+	u32 bytes;
+};
 
 /* Of a larger limit, no more is used: the bytes that a diff_piece can tell. */
 #define DIFF_STORAGE_MAX (1ULL << 48)
@@ -43,9 +74,9 @@ struct task_struct;
  * @grow_error: what the last growth ended with
  * @writer:   the thread
  * @lock:     guards what follows; taken from interrupts
- * @queue:    copies that are to be stored, diff_copy.link
+ * @queue:    what is to be stored, store_item.link
  * @queued_bytes: of them
- * @queued_copies: how many
+ * @queued_items: how many
  * @hurry:    somebody waits for them
  * @wake:     the writer sleeps here
  * @pages:    for copies
@@ -68,7 +99,7 @@ struct diff_storage {
 	spinlock_t lock;
 	struct list_head queue;
 	unsigned int queued_bytes;
-	unsigned int queued_copies;
+	unsigned int queued_items;
 	bool hurry;
 	wait_queue_head_t wake;
 	struct copy_pages pages;
@@ -92,9 +123,10 @@ void diff_storage_close(struct diff_storage *storage);
 
 /*
  * @bdev is to be in the snapshot. If the storage is a file on it, it grows to
- * its limit and no more. EBUSY, and a line in the log that explains: the storage
- * is this device, or a file that is not known to stay where it is, or whose file
- * system is frozen. ENOSPC: no room to grow. May sleep, and does I/O.
+ * its limit and no more. EBUSY, and a line in the log that explains: the
+ * storage is this device, or a file that is not known to stay where it is, or
+ * whose file system is frozen. ENOSPC: no room to grow. May sleep, and does
+ * I/O.
  */
 int diff_storage_admit(struct diff_storage *storage, struct block_device *bdev);
 
@@ -112,10 +144,16 @@ int diff_storage_ranges_on(const struct diff_storage *storage,
 			   struct block_device *bdev,
 			   struct device_range **ranges, unsigned int *count);
 
-/* Hands a copy over to be stored: diff_copy_stored() is called then. Any context. */
-void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy);
+/* Hands an item over to be stored: its ops->stored() is called then. Any
+ * context. */
+void diff_storage_enqueue(struct diff_storage *storage,
+			  struct store_item *item);
 
-/* Somebody waits for what is queued: it is stored without delay. Any context. */
+/* Returns true in the thread of a storage, of any snapshot. */
+bool diff_storage_is_writer(void);
+
+/* Somebody waits for what is queued: it is stored without delay. Any context.
+ */
 void diff_storage_hurry(struct diff_storage *storage);
 
 /* Fills in what is of the storage. Any context. */
@@ -126,7 +164,30 @@ void diff_storage_statistics(const struct diff_storage *storage,
 int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
 			  unsigned int bytes, u64 pos, enum req_op op);
 
-/* ---- for diff_storage.c and diff_storage_io.c alone ---- */
+/* ---- for the files diff_storage*.c alone ---- */
+
+static inline struct inode *
+diff_storage_inode(const struct diff_storage *storage)
+{
+	return storage->file->f_mapping->host;
+}
+
+static inline bool diff_storage_is_file(const struct diff_storage *storage)
+{
+	return S_ISREG(diff_storage_inode(storage)->i_mode);
+}
+
+/* Bytes by which a file grows. */
+static inline u64 diff_storage_portion(void)
+{
+	return round_down(
+		max_t(u64, (u64)READ_ONCE(diff_storage_minimum) << SECTOR_SHIFT,
+		      PAGE_SIZE),
+		PAGE_SIZE);
+}
+
+/* Grows it by a portion; diff_storage.grow_work. */
+void diff_storage_grow_work(struct work_struct *work);
 
 static inline bool diff_storage_is_mapped(const struct diff_storage *storage)
 {

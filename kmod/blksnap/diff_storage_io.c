@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is written to the storage and read from it. One thread appends copies.
+ * What is written to the storage and read from it. One thread appends items.
  * It runs with PF_LOCAL_THROTTLE and without I/O from reclaim: the pages that
  * the system wants to clean may wait for it.
  *
- * The thread lets copies gather for a moment: writers who scatter small writes
+ * The thread lets items gather for a moment: writers who scatter small writes
  * over the origin leave old data that lies side by side in the store, and goes
  * there as one request. Who waits for it hurries the thread.
  */
@@ -16,14 +16,12 @@
 #include <linux/uio.h>
 
 #include "compat.h"
-#include "diff_area.h"
-#include "diff_copy.h"
 #include "diff_storage.h"
 
 #define SPLIT_RESERVE 16
 /* So much, or so many, are not gathered further; nor after a clock tick. */
 #define GATHERED_BYTES (1U << 20)
-#define GATHERED_COPIES 32
+#define GATHERED_ITEMS 32
 
 static struct bio_set split_bios;
 
@@ -96,18 +94,19 @@ static int transfer_mapped(struct diff_storage *storage, struct bio_vec *bvecs,
 	return ret;
 }
 
-static int transfer_file(struct diff_storage *storage, struct bio_vec *bvecs,
-			 unsigned int nr, unsigned int bytes, loff_t pos,
-			 enum req_op op)
+static int transfer_file(struct diff_storage *storage,
+			 const struct bio_vec *bvecs, unsigned int nr,
+			 unsigned int bytes, loff_t pos, enum req_op op)
 {
 	struct iov_iter iter;
 	ssize_t ret;
 
 	iov_iter_bvec(&iter, op_is_write(op) ? WRITE : READ, bvecs, nr, bytes);
 	while (iov_iter_count(&iter)) {
-		ret = op_is_write(op) ?
-			compat_vfs_iter_write(storage->file, &iter, &pos) :
-			vfs_iter_read(storage->file, &iter, &pos, 0);
+		ret = op_is_write(op)
+			      ? compat_vfs_iter_write(storage->file, &iter,
+						      &pos)
+			      : vfs_iter_read(storage->file, &iter, &pos, 0);
 		if (ret <= 0)
 			return ret ?: -EIO;
 	}
@@ -126,32 +125,35 @@ int diff_storage_transfer(struct diff_storage *storage, struct page **pages,
 		return -ENOMEM;
 	for (i = 0; i < nr; i++)
 		bvec_set_page(&bvecs[i], pages[i], PAGE_SIZE, 0);
-	ret = diff_storage_is_mapped(storage) ?
-		transfer_mapped(storage, bvecs, nr, bytes, pos, op) :
-		transfer_file(storage, bvecs, nr, bytes, pos, op);
+	ret = diff_storage_is_mapped(storage)
+		      ? transfer_mapped(storage, bvecs, nr, bytes, pos, op)
+		      : transfer_file(storage, bvecs, nr, bytes, pos, op);
 	kfree(bvecs);
 	return ret;
 }
 
-static void store(struct diff_storage *storage, struct diff_copy *copy)
+static void store(struct diff_storage *storage, struct store_item *item)
 {
-	/* Of a dead image nothing is worth storing. */
-	int ret = READ_ONCE(copy->area->error);
+	const struct store_item_ops *ops = item->ops;
+	const struct bio_vec *vecs;
+	unsigned int nr;
 	u64 pos = 0;
+	int ret = ops->error(item);
 
 	if (!ret)
-		ret = diff_storage_allocate(storage, copy->bytes, &pos);
+		ret = diff_storage_allocate(storage, item->bytes, &pos);
 	if (!ret)
-		ret = diff_copy_place(copy, pos);
+		ret = ops->place(item, pos);
 	if (!ret && diff_storage_is_mapped(storage)) {
-		submit_at(storage, diff_copy_bio(copy, storage->extents.bdev),
-			  pos);
+		submit_at(storage, ops->bio(item, storage->extents.bdev), pos);
 		return;
 	}
-	if (!ret)
-		ret = transfer_file(storage, copy->vecs, copy->nr_vecs,
-				    copy->bytes, pos, REQ_OP_WRITE);
-	diff_copy_stored(copy, ret);
+	if (!ret) {
+		vecs = ops->vecs(item, &nr);
+		ret = transfer_file(storage, vecs, nr, item->bytes, pos,
+				    REQ_OP_WRITE);
+	}
+	ops->stored(item, ret);
 }
 
 /* ---- the queue ---- */
@@ -159,11 +161,11 @@ static void store(struct diff_storage *storage, struct diff_copy *copy)
 static bool is_due(struct diff_storage *storage)
 {
 	return READ_ONCE(storage->queued_bytes) >= GATHERED_BYTES ||
-	       READ_ONCE(storage->queued_copies) >= GATHERED_COPIES ||
+	       READ_ONCE(storage->queued_items) >= GATHERED_ITEMS ||
 	       READ_ONCE(storage->hurry);
 }
 
-void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy)
+void diff_storage_enqueue(struct diff_storage *storage, struct store_item *item)
 {
 	unsigned long flags;
 	bool was_due, first;
@@ -171,9 +173,9 @@ void diff_storage_enqueue(struct diff_storage *storage, struct diff_copy *copy)
 	spin_lock_irqsave(&storage->lock, flags);
 	was_due = is_due(storage);
 	first = list_empty(&storage->queue);
-	list_add_tail(&copy->link, &storage->queue);
-	WRITE_ONCE(storage->queued_bytes, storage->queued_bytes + copy->bytes);
-	WRITE_ONCE(storage->queued_copies, storage->queued_copies + 1);
+	list_add_tail(&item->link, &storage->queue);
+	WRITE_ONCE(storage->queued_bytes, storage->queued_bytes + item->bytes);
+	WRITE_ONCE(storage->queued_items, storage->queued_items + 1);
 	/* Under the lock: once it is stored, the storage may be closed. */
 	if (first || (!was_due && is_due(storage)))
 		wake_up(&storage->wake);
@@ -190,12 +192,12 @@ void diff_storage_hurry(struct diff_storage *storage)
 	spin_unlock_irqrestore(&storage->lock, flags);
 }
 
-static void take_queue(struct diff_storage *storage, struct list_head *copies)
+static void take_queue(struct diff_storage *storage, struct list_head *items)
 {
 	spin_lock_irq(&storage->lock);
-	list_splice_tail_init(&storage->queue, copies);
+	list_splice_tail_init(&storage->queue, items);
 	WRITE_ONCE(storage->queued_bytes, 0);
-	WRITE_ONCE(storage->queued_copies, 0);
+	WRITE_ONCE(storage->queued_items, 0);
 	WRITE_ONCE(storage->hurry, false);
 	spin_unlock_irq(&storage->lock);
 }
@@ -203,30 +205,35 @@ static void take_queue(struct diff_storage *storage, struct list_head *copies)
 static int writer_thread(void *data)
 {
 	struct diff_storage *storage = data;
-	struct diff_copy *copy, *next;
+	struct store_item *item, *next;
 	struct blk_plug plug;
-	LIST_HEAD(copies);
+	LIST_HEAD(items);
 
 	memalloc_noio_save();
 	current->flags |= PF_LOCAL_THROTTLE;
 	for (;;) {
-		wait_event_idle(storage->wake,
-				!list_empty(&storage->queue) ||
-					kthread_should_stop());
-		wait_event_idle_timeout(storage->wake,
-					is_due(storage) ||
-						kthread_should_stop(), 1);
-		take_queue(storage, &copies);
-		if (list_empty(&copies) && kthread_should_stop())
+		wait_event_idle(storage->wake, !list_empty(&storage->queue) ||
+						       kthread_should_stop());
+		wait_event_idle_timeout(
+			storage->wake, is_due(storage) || kthread_should_stop(),
+			1);
+		take_queue(storage, &items);
+		if (list_empty(&items) && kthread_should_stop())
 			return 0;
 		blk_start_plug(&plug);
-		list_for_each_entry_safe(copy, next, &copies, link) {
-			list_del(&copy->link);
-			store(storage, copy);
+		list_for_each_entry_safe(item, next, &items, link) {
+			list_del(&item->link);
+			store(storage, item);
 		}
 		blk_finish_plug(&plug);
 		cond_resched();
 	}
+}
+
+bool diff_storage_is_writer(void)
+{
+	return current->flags & PF_KTHREAD &&
+	       kthread_func(current) == writer_thread;
 }
 
 int diff_storage_start(struct diff_storage *storage)

@@ -18,7 +18,8 @@ void event_queue_close(struct event_queue *queue)
 {
 	spin_lock_irq(&queue->lock);
 	queue->closed = true;
-	INIT_LIST_HEAD(&queue->events);
+	while (!list_empty(&queue->events))
+		list_del_init(queue->events.next);
 	spin_unlock_irq(&queue->lock);
 	wake_up_all(&queue->wake);
 }
@@ -35,6 +36,13 @@ void event_post(struct event_queue *queue, struct event *event)
 	wake_up(&queue->wake);
 }
 
+void event_withdraw(struct event_queue *queue, struct event *event)
+{
+	spin_lock_irq(&queue->lock);
+	list_del_init(&event->link);
+	spin_unlock_irq(&queue->lock);
+}
+
 /* True: there is an answer, *ret. */
 static bool take_event(struct event_queue *queue,
 		       struct blksnap_snapshot_event *out, int *ret)
@@ -45,7 +53,7 @@ static bool take_event(struct event_queue *queue,
 	event = list_first_entry_or_null(&queue->events, struct event, link);
 	*ret = queue->closed ? -ESRCH : 0;
 	if (event) {
-		list_del(&event->link);
+		list_del_init(&event->link);
 		out->code = event->code;
 		out->time_label = event->time;
 		memcpy(out->data, &event->data, sizeof(event->data));
@@ -61,9 +69,8 @@ int event_wait(struct event_queue *queue, struct blksnap_snapshot_event *out)
 	int ret;
 
 	memset(out->data, 0, sizeof(out->data));
-	left = wait_event_interruptible_timeout(queue->wake,
-						take_event(queue, out, &ret),
-						timeout);
+	left = wait_event_interruptible_timeout(
+		queue->wake, take_event(queue, out, &ret), timeout);
 	if (left < 0)
 		return -EINTR;
 	return left ? ret : -ENOENT;

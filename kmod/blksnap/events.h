@@ -37,8 +37,15 @@ void event_queue_init(struct event_queue *queue);
  */
 void event_queue_close(struct event_queue *queue);
 
-/* Appends it; the caller has set code and data. Once in an event's life. Any context. */
+/* Appends it; the caller has set code and data. Once in an event's life. Any
+ * context. */
 void event_post(struct event_queue *queue, struct event *event);
+
+/*
+ * Removes an event, posted or not, before its memory is freed. INIT_LIST_HEAD()
+ * of its link comes before. May sleep.
+ */
+void event_withdraw(struct event_queue *queue, struct event *event);
 
 /*
  * Takes the oldest event out. Errors as BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT. May

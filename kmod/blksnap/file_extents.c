@@ -34,7 +34,8 @@ static int take_over(const struct swap_info_struct *sis,
 	struct rb_node *node;
 	unsigned int n = 0;
 
-	for (node = rb_first(&sis->swap_extent_root); node; node = rb_next(node))
+	for (node = rb_first(&sis->swap_extent_root); node;
+	     node = rb_next(node))
 		n++;
 	extents->list = kvmalloc_array(n, sizeof(*extents->list), GFP_KERNEL);
 	if (!extents->list)
@@ -59,13 +60,14 @@ static int take_over(const struct swap_info_struct *sis,
 	return n ? 0 : -EINVAL;
 }
 
-/* Under the inode's lock. */
 static int ask_file_system(struct file *file, struct file_extents *extents)
 {
 	struct address_space *mapping = file->f_mapping;
 	struct swap_info_struct *sis = kzalloc(sizeof(*sis), GFP_KERNEL);
 	sector_t span;
 	int ret;
+
+	lockdep_assert_held_write(&mapping->host->i_rwsem);
 
 	if (!sis)
 		return -ENOMEM;
@@ -97,8 +99,8 @@ static int check_pinnable(struct file *file)
 	struct inode *inode = file_inode(file);
 
 	/* Files of network file systems lie elsewhere. */
-	if (!(inode->i_sb->s_type->fs_flags & FS_REQUIRES_DEV) || !file->f_mapping->a_ops->swap_activate ||
-	    !file->f_op->fallocate)
+	if (!(inode->i_sb->s_type->fs_flags & FS_REQUIRES_DEV) ||
+	    !file->f_mapping->a_ops->swap_activate || !file->f_op->fallocate)
 		return -EOPNOTSUPP;
 	/* What we write would not be encrypted. */
 	if (IS_ENCRYPTED(inode))

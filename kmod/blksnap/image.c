@@ -20,7 +20,8 @@ struct image {
 	struct diff_area *area; /* until image_destroy() */
 	bool shown;
 	atomic_t ios;
-	wait_queue_head_t idle; /* count_down under its lock, as in diff_area.c */
+	wait_queue_head_t
+		idle; /* count_down under its lock, as in diff_area.c */
 };
 
 /* What an image is asked waits for I/O, and so needs a worker. */
@@ -39,9 +40,9 @@ static void image_io_work(struct work_struct *work)
 	struct image_io *io = container_of(work, struct image_io, work);
 	struct image *image = io->image;
 
-	io->bio->bi_status = op_is_write(bio_op(io->bio)) ?
-		diff_area_write(image->area, io->bio) :
-		diff_area_read(image->area, io->bio);
+	io->bio->bi_status = op_is_write(bio_op(io->bio))
+				     ? diff_area_write(image->area, io->bio)
+				     : diff_area_read(image->area, io->bio);
 	bio_endio(io->bio);
 	mempool_free(io, &io_pool);
 
@@ -62,8 +63,8 @@ static void image_submit_bio(struct bio *bio)
 		bio_endio(bio);
 		return;
 	}
-	io = mempool_alloc(&io_pool, bio->bi_opf & REQ_NOWAIT ? GFP_NOWAIT :
-								GFP_NOIO);
+	io = mempool_alloc(&io_pool,
+			   bio->bi_opf & REQ_NOWAIT ? GFP_NOWAIT : GFP_NOIO);
 	if (!io) {
 		bio_wouldblock_error(bio);
 		return;
@@ -151,8 +152,8 @@ int image_module_init(void)
 	ret = mempool_init_slab_pool(&io_pool, IO_RESERVE, io_cache);
 	if (ret)
 		goto err_cache;
-	io_queue = alloc_workqueue("blksnap_image",
-				   WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	io_queue = alloc_workqueue("blksnap_image", WQ_MEM_RECLAIM | WQ_UNBOUND,
+				   0);
 	if (io_queue)
 		return 0;
 	ret = -ENOMEM;

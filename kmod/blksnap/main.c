@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* blksnap.ko: parameters, /dev/blksnap-control, and the order of start. */
+/* blksnap.ko: /dev/blksnap-control, and the order of start. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
@@ -10,39 +10,18 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "diff_area.h"
+#include "chunks.h"
+#include "diff_job.h"
 #include "diff_storage.h"
 #include "image.h"
-#include "params.h"
 #include "snapshot.h"
-#include "tracker.h"
-
-#define BLKSNAP_PARAM(name, value, text)      \
-	unsigned int name = value;            \
-	module_param(name, uint, 0644);       \
-	MODULE_PARM_DESC(name, text)
-
-BLKSNAP_PARAM(tracking_block_minimum_shift, 16,
-	      "Smallest block of the change map, as a power of two");
-BLKSNAP_PARAM(tracking_block_maximum_shift, 26,
-	      "Largest block of the change map, as a power of two");
-BLKSNAP_PARAM(tracking_block_maximum_count, 2097152,
-	      "Blocks of a change map that are aimed at");
-BLKSNAP_PARAM(chunk_minimum_shift, 18,
-	      "Smallest chunk of a snapshot, as a power of two");
-BLKSNAP_PARAM(chunk_maximum_shift, 26,
-	      "Largest chunk of a snapshot, as a power of two");
-BLKSNAP_PARAM(chunk_maximum_count_shift, 40,
-	      "Chunks of a device that are aimed at, as a power of two");
-BLKSNAP_PARAM(chunk_maximum_in_queue, 256,
-	      "Copies of a device that may wait for the difference storage");
-BLKSNAP_PARAM(diff_storage_minimum, 2097152,
-	      "Sectors by which the difference storage grows");
+#include "take.h"
+#include "tracker_ctl.h"
 
 static long control_version(void __user *argp)
 {
 	/* Of the interface: what tools written for upstream expect. */
-	static const struct blksnap_version version = { .major = 2 };
+	static const struct blksnap_version version = {.major = 2};
 
 	return copy_to_user(argp, &version, sizeof(version)) ? -EFAULT : 0;
 }
@@ -178,26 +157,41 @@ static int __init blksnap_init(void)
 
 	if (ret)
 		return ret;
-	ret = diff_area_module_init();
+	ret = chunks_module_init();
 	if (ret)
 		goto err_diff_storage;
+	ret = diff_job_module_init();
+	if (ret)
+		goto err_chunks;
 	ret = image_module_init();
 	if (ret)
-		goto err_diff_area;
-	ret = tracker_module_init();
+		goto err_diff_job;
+	ret = snapshot_module_init();
 	if (ret)
 		goto err_image;
+	ret = take_module_init();
+	if (ret)
+		goto err_snapshot;
+	ret = tracker_ctl_init();
+	if (ret)
+		goto err_take;
 	ret = misc_register(&control_device);
 	if (ret)
 		goto err_tracker;
 	return 0;
 
 err_tracker:
-	tracker_module_exit();
+	tracker_ctl_exit();
+err_take:
+	take_module_exit();
+err_snapshot:
+	snapshot_module_exit();
 err_image:
 	image_module_exit();
-err_diff_area:
-	diff_area_module_exit();
+err_diff_job:
+	diff_job_module_exit();
+err_chunks:
+	chunks_module_exit();
 err_diff_storage:
 	diff_storage_module_exit();
 	return ret;
@@ -207,9 +201,12 @@ err_diff_storage:
 static void __exit blksnap_exit(void)
 {
 	misc_deregister(&control_device);
-	tracker_module_exit();
+	tracker_ctl_exit();
+	take_module_exit();
+	snapshot_module_exit();
 	image_module_exit();
-	diff_area_module_exit();
+	diff_job_module_exit();
+	chunks_module_exit();
 	diff_storage_module_exit();
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Module parameters, by their upstream names and meanings; in main.c. */
+/*
+ * Module parameters: by their upstream names and meanings, and the limits
+ * of a take, which are ours.
+ */
 #ifndef _BLKSNAP_PARAMS_H
 #define _BLKSNAP_PARAMS_H
 
@@ -11,6 +14,8 @@ extern unsigned int chunk_maximum_shift;
 extern unsigned int chunk_maximum_count_shift;
 extern unsigned int chunk_maximum_in_queue;
 extern unsigned int diff_storage_minimum;
+extern unsigned int take_sync_timeout;
+extern unsigned int take_timeout;
 
 /*
  * The smallest power of two from @min_shift up with which @capacity (bytes)

@@ -1,38 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Snapshots, and the take.
- *
- * A take is an instant between two writes, the same for all devices:
- *   1. everything that can fail is made: areas, image disks;
- *   2. file systems are frozen: their caches reach the devices;
- *   3. the gate is closed: new writes are put aside, not made to sleep;
- *   4. writes that had passed the filter drain: from here on nothing changes
- *      on any of the devices;
- *   5. all devices flip: maps are frozen, copy on write begins;
- *   6. the gate opens, what was put aside goes on, file systems thaw.
- * A failure before 5 undoes what was done and changes nothing. Between 2 and 6
- * no memory is allocated that might wait for these devices or file systems, and
- * no lock is taken whose holder might: tracker locks, which CBTMAP holds over
- * page faults, are taken before 2.
- */
+/* Snapshots: which there are, what is in them, from creation to destruction. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/blk-mq.h>
 #include <linux/blk-integrity.h>
-#include <linux/delay.h>
 #include <linux/kref.h>
 #include <linux/module.h>
-#include <linux/part_stat.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
-#include "compat.h"
 #include "diff_area.h"
 #include "diff_storage.h"
 #include "events.h"
+#include "gate.h"
 #include "image.h"
 #include "snapshot.h"
+#include "take.h"
 #include "tracker.h"
 
 /* A device of a snapshot. All under snapshot.lock. */
@@ -43,11 +26,7 @@ struct snapshot_member {
 	dev_t dev;
 	struct diff_area *area; /* from the take on; under tracker.lock too */
 	struct image *image;	/* likewise */
-	/* While taking: a map to change places with, or NULL; */
-	struct cbt_map *map;
-	/* devices whose file systems we froze, and pinned. */
-	struct block_device **frozen;
-	unsigned int nr_frozen;
+	struct cbt_map *map; /* while taking: to change places with, or NULL */
 };
 
 struct snapshot {
@@ -80,6 +59,7 @@ static struct snapshot *snapshot_find_locked(const struct blksnap_uuid *id)
 {
 	struct snapshot *snapshot;
 
+	lockdep_assert_held(&snapshots_lock);
 	list_for_each_entry(snapshot, &snapshots, link)
 		if (!memcmp(&snapshot->id, id, sizeof(*id)))
 			return snapshot;
@@ -120,237 +100,12 @@ static void snapshot_put(struct snapshot *snapshot)
 	kref_put(&snapshot->ref, snapshot_free);
 }
 
-/* ---- the gate ---- */
-
-bool gate_hold(struct gate *gate, struct bio *bio)
-{
-	unsigned long flags;
-	bool held;
-
-	spin_lock_irqsave(&gate->lock, flags);
-	held = gate->closed;
-	if (held)
-		bio_list_add(&gate->bios, bio);
-	spin_unlock_irqrestore(&gate->lock, flags);
-	return held;
-}
-
-static void close_gate(struct snapshot *snapshot)
-{
-	struct snapshot_member *member;
-
-	snapshot->gate.closed = true;
-	list_for_each_entry(member, &snapshot->members, link)
-		smp_store_release(&member->tracker->gate, &snapshot->gate);
-}
-
-/* Opens it and sends on what it held. */
-static void open_gate(struct snapshot *snapshot)
-{
-	struct snapshot_member *member;
-	struct bio_list bios;
-	struct bio *bio;
-
-	spin_lock_irq(&snapshot->gate.lock);
-	snapshot->gate.closed = false;
-	bios = snapshot->gate.bios;
-	bio_list_init(&snapshot->gate.bios);
-	spin_unlock_irq(&snapshot->gate.lock);
-	list_for_each_entry(member, &snapshot->members, link)
-		smp_store_release(&member->tracker->gate, NULL);
-	while ((bio = bio_list_pop(&bios)))
-		blkfilter_resubmit(bio);
-}
-
-/* ---- the instant ---- */
-
-/* Freezes the device, or on a whole disk it and all its partitions. */
-static int freeze_member(struct snapshot_member *member)
-{
-	struct block_device *bdev = member->tracker->filter.bdev;
-	struct gendisk *disk = bdev->bd_disk;
-	struct block_device *part;
-	unsigned long idx;
-	unsigned int room = 0;
-	bool found = false;
-	int ret;
-
-	xa_for_each(&disk->part_tbl, idx, part)
-		room++;
-	member->frozen = kcalloc(room, sizeof(*member->frozen), GFP_KERNEL);
-	if (!member->frozen)
-		return -ENOMEM;
-	for (idx = 0; member->nr_frozen < room; idx++) {
-		rcu_read_lock();
-		part = xa_find(&disk->part_tbl, &idx, ULONG_MAX, XA_PRESENT);
-		if (part && !kobject_get_unless_zero(&part->bd_device.kobj))
-			part = ERR_PTR(-ENODEV);
-		rcu_read_unlock();
-		if (!part)
-			break;
-		if (IS_ERR(part))
-			continue;
-		/* By its sectors: the table may have been read anew. */
-		if (bdev_is_partition(bdev) &&
-		    !blkfilter_same_sectors(part, bdev)) {
-			put_device(&part->bd_device);
-			continue;
-		}
-		found = true;
-		ret = compat_bdev_freeze(part);
-		/* It is frozen, and who did that will thaw it. */
-		if (ret == COMPAT_ALREADY_FROZEN) {
-			sync_blockdev(part);
-			put_device(&part->bd_device);
-			continue;
-		}
-		if (ret) {
-			pr_err("%pg: cannot freeze the file system: %pe\n",
-			       part, ERR_PTR(ret));
-			put_device(&part->bd_device);
-			return ret;
-		}
-		member->frozen[member->nr_frozen++] = part;
-	}
-	if (!found) {
-		pr_err("%pg: the partition is not there; no snapshot\n", bdev);
-		return -ENODEV;
-	}
-	return 0;
-}
-
-static void thaw_member(struct snapshot_member *member)
-{
-	while (member->nr_frozen) {
-		struct block_device *part = member->frozen[--member->nr_frozen];
-		int ret = compat_bdev_thaw(part);
-
-		if (ret)
-			pr_err("%pg: cannot thaw the file system: %pe\n", part,
-			       ERR_PTR(ret));
-		put_device(&part->bd_device);
-	}
-	kfree(member->frozen);
-	member->frozen = NULL;
-}
-
-/*
- * Writes that have begun on a disk that is not request-based, as far as its
- * accounting says: what came before the filter was attached is known so alone.
- */
-static unsigned int writes_in_flight(struct gendisk *disk)
-{
-	struct block_device *part;
-	unsigned long idx;
-	long sum = 0;
-	int cpu;
-
-	rcu_read_lock();
-	xa_for_each(&disk->part_tbl, idx, part)
-		for_each_possible_cpu(cpu)
-			sum += local_read(&per_cpu_ptr(part->bd_stats, cpu)
-						   ->in_flight[1]);
-	rcu_read_unlock();
-	return max(sum, 0L);
-}
-
-#define DRAIN_SECONDS 30
-
-/*
- * Waits until all writes that the filter has let pass are done. A request queue
- * tells by freezing, once everything has entered it.
- */
-static int drain_device(struct blkfilter *flt)
-{
-	unsigned long deadline = jiffies + DRAIN_SECONDS * HZ;
-	struct block_device *bdev = flt->bdev;
-	struct request_queue *q = bdev_get_queue(bdev);
-	int ret = blkfilter_drain_flights(flt, DRAIN_SECONDS * HZ);
-	bool done;
-
-	if (ret && ret != -ETIMEDOUT)
-		return ret;
-	if (ret) {
-		done = false;
-	} else if (queue_is_mq(q)) {
-		blk_freeze_queue_start(q);
-		done = blk_mq_freeze_queue_wait_timeout(q, DRAIN_SECONDS * HZ);
-		blk_mq_unfreeze_queue(q);
-	} else {
-		while (!(done = !writes_in_flight(bdev->bd_disk)) &&
-		       time_before(jiffies, deadline))
-			usleep_range(200, 1000);
-	}
-	if (done)
-		return 0;
-	pr_err("%pg: writes did not end within %d s; no snapshot\n", bdev,
-	       DRAIN_SECONDS);
-	return -ETIMEDOUT;
-}
-
-static void flip(struct snapshot *snapshot)
-{
-	struct snapshot_member *member;
-
-	list_for_each_entry(member, &snapshot->members, link) {
-		if (member->map)
-			swap(*member->map, member->tracker->map);
-		cbt_map_take(&member->tracker->map);
-		diff_area_mark_excluded(member->area, &member->tracker->map);
-		tracker_start_copying(member->tracker, member->area);
-	}
-	snapshot->taken = true;
-}
-
-/* Steps 3 to 6, the file systems frozen. */
-static int take_instant(struct snapshot *snapshot)
-{
-	struct snapshot_member *member;
-	int ret = 0;
-
-	close_gate(snapshot);
-	list_for_each_entry(member, &snapshot->members, link)
-		blkfilter_drain(&member->tracker->filter);
-	list_for_each_entry(member, &snapshot->members, link) {
-		ret = drain_device(&member->tracker->filter);
-		if (ret)
-			break;
-	}
-	if (!ret)
-		flip(snapshot);
-	open_gate(snapshot);
-	return ret;
-}
-
-/* Steps 2 to 6. */
-static int freeze_and_take(struct snapshot *snapshot)
-{
-	struct snapshot_member *member;
-	unsigned int noio;
-	int ret = 0;
-
-	list_for_each_entry(member, &snapshot->members, link)
-		mutex_lock_nest_lock(&member->tracker->lock, &snapshot->lock);
-	noio = memalloc_noio_save();
-	list_for_each_entry(member, &snapshot->members, link) {
-		ret = freeze_member(member);
-		if (ret)
-			break;
-	}
-	if (!ret)
-		ret = take_instant(snapshot);
-	list_for_each_entry_reverse(member, &snapshot->members, link)
-		thaw_member(member);
-	memalloc_noio_restore(noio);
-	list_for_each_entry(member, &snapshot->members, link)
-		mutex_unlock(&member->tracker->lock);
-	return ret;
-}
+/* ---- taking ---- */
 
 /*
  * The map of a device that was resized, or has another medium (a loop device),
- * says nothing of what is there now: a fresh one, of a new generation, takes its
- * place in flip(). NULL if the map stands.
+ * says nothing of what is there now: a fresh one, of a new generation, takes
+ * its place in the take. NULL if the map stands.
  */
 static struct cbt_map *fresh_map_if_stale(struct tracker *tracker)
 {
@@ -372,13 +127,13 @@ static struct cbt_map *fresh_map_if_stale(struct tracker *tracker)
 	return map;
 }
 
-/* Under the tracker's lock: the filter's device stays the same. */
-static int prepare_member(struct snapshot *snapshot,
-			  struct snapshot_member *member)
+static int make_area(struct snapshot *snapshot, struct snapshot_member *member)
 {
 	struct diff_area *area;
 	struct image *image;
 
+	/* The filter's device stays the same. */
+	lockdep_assert_held(&member->tracker->lock);
 	member->map = fresh_map_if_stale(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);
@@ -396,6 +151,33 @@ static int prepare_member(struct snapshot *snapshot,
 	return 0;
 }
 
+/* What a take needs, but for memory that it must not wait for. */
+static int prepare_member(struct snapshot *snapshot,
+			  struct snapshot_member *member, struct take *take)
+{
+	struct take_member *taken = take_add(take, member->tracker);
+	int ret;
+
+	if (IS_ERR(taken))
+		return PTR_ERR(taken);
+	mutex_lock(&member->tracker->lock);
+	ret = make_area(snapshot, member);
+	mutex_unlock(&member->tracker->lock);
+	taken->area = member->area;
+	taken->map = member->map;
+	return ret;
+}
+
+static unsigned int list_count(const struct list_head *list)
+{
+	const struct list_head *at;
+	unsigned int count = 0;
+
+	list_for_each(at, list)
+		count++;
+	return count;
+}
+
 static void drop_map(struct snapshot_member *member)
 {
 	if (!IS_ERR_OR_NULL(member->map)) {
@@ -405,14 +187,54 @@ static void drop_map(struct snapshot_member *member)
 	member->map = NULL;
 }
 
-/* Undoes prepare_member(), and a take. */
+/*
+ * Memory that a writer may still look at, inside its bracket: freed by a
+ * worker, since a device that hangs keeps its writers there.
+ */
+struct leftover {
+	struct work_struct work;
+	struct hooked_disk *disk;
+	struct diff_area *area;	   /* or NULL */
+	struct snapshot *snapshot; /* with the gate; referenced */
+};
+
+static struct workqueue_struct *leftover_queue;
+
+static void free_leftover(struct work_struct *work)
+{
+	struct leftover *leftover = container_of(work, struct leftover, work);
+
+	blkfilter_synchronize_disk(leftover->disk);
+	if (leftover->area)
+		diff_area_destroy(leftover->area);
+	kref_put(&leftover->snapshot->ref, snapshot_free);
+	kfree(leftover);
+}
+
+static void free_later(struct snapshot *snapshot, struct diff_area *area,
+		       struct hooked_disk *disk)
+{
+	struct leftover *leftover =
+		kmalloc(sizeof(*leftover), GFP_KERNEL | __GFP_NOFAIL);
+
+	INIT_WORK(&leftover->work, free_leftover);
+	leftover->disk = disk;
+	leftover->area = area;
+	leftover->snapshot = snapshot;
+	kref_get(&snapshot->ref);
+	queue_work(leftover_queue, &leftover->work);
+}
+
+/* Undoes prepare_member(), and a take. Does not wait for writers. */
 static void release_member(struct snapshot_member *member)
 {
 	struct tracker *tracker = member->tracker;
 	struct diff_area *area = member->area;
 	struct image *image = member->image;
+	struct hooked_disk *disk = NULL;
 
-	/* First of all: from here on writes pass uncopied. */
+	lockdep_assert_held(&member->snapshot->lock);
+	/* First: writes pass uncopied below, and nothing reads the origin. */
 	if (area)
 		diff_area_stop(area);
 	if (tracker) {
@@ -423,20 +245,63 @@ static void release_member(struct snapshot_member *member)
 		if (area)
 			diff_area_set_map(area, NULL);
 		mutex_unlock(&tracker->lock);
-		blkfilter_drain(&tracker->filter);
+		disk = blkfilter_get_disk(&tracker->filter);
 	}
 	if (image)
 		image_destroy(image);
-	if (area) {
+	if (area)
 		diff_area_drain(area);
+	if (disk)
+		free_later(member->snapshot, area, disk);
+	else if (area)
 		diff_area_destroy(area);
+}
+
+/* Everything that can fail is made before; 0: the instant was taken. */
+static int prepare_and_take(struct snapshot *snapshot)
+{
+	struct snapshot_member *member;
+	struct take *take;
+	int ret = 0;
+
+	take = take_alloc(list_count(&snapshot->members));
+	if (!take)
+		return -ENOMEM;
+	list_for_each_entry(member, &snapshot->members, link) {
+		ret = prepare_member(snapshot, member, take);
+		if (ret)
+			break;
 	}
+	if (!ret)
+		ret = take_run(take, &snapshot->gate, &snapshot->lock);
+	take_end(take);
+	list_for_each_entry(member, &snapshot->members, link)
+		drop_map(member);
+	return ret;
+}
+
+/* Not while a device is held: removals wait for that, and disks are added here.
+ */
+static int show_images(struct snapshot *snapshot)
+{
+	struct snapshot_member *member;
+	int ret = 0;
+
+	list_for_each_entry(member, &snapshot->members, link) {
+		mutex_lock(&member->tracker->lock);
+		diff_area_set_map(member->area, &member->tracker->map);
+		mutex_unlock(&member->tracker->lock);
+		ret = image_show(member->image);
+		if (ret)
+			break;
+	}
+	return ret;
 }
 
 static int take(struct snapshot *snapshot)
 {
 	struct snapshot_member *member;
-	int ret = 0;
+	int ret;
 
 	if (snapshot->taken)
 		return -EALREADY;
@@ -445,35 +310,16 @@ static int take(struct snapshot *snapshot)
 	list_for_each_entry(member, &snapshot->members, link)
 		if (!member->tracker)
 			return -ENODEV;
-
-	list_for_each_entry(member, &snapshot->members, link) {
-		mutex_lock(&member->tracker->lock);
-		ret = prepare_member(snapshot, member);
-		mutex_unlock(&member->tracker->lock);
-		if (ret)
-			goto out_release;
+	ret = prepare_and_take(snapshot);
+	if (!ret) {
+		snapshot->taken = true;
+		ret = show_images(snapshot);
 	}
-	ret = freeze_and_take(snapshot);
-	if (ret)
-		goto out_release;
-
-	list_for_each_entry(member, &snapshot->members, link) {
-		mutex_lock(&member->tracker->lock);
-		diff_area_set_map(member->area, &member->tracker->map);
-		mutex_unlock(&member->tracker->lock);
-		ret = image_show(member->image);
-		if (ret)
-			goto out_release;
+	if (ret) {
+		snapshot->taken = false;
+		list_for_each_entry(member, &snapshot->members, link)
+			release_member(member);
 	}
-	goto out_maps;
-
-out_release:
-	snapshot->taken = false;
-	list_for_each_entry(member, &snapshot->members, link)
-		release_member(member);
-out_maps:
-	list_for_each_entry(member, &snapshot->members, link)
-		drop_map(member);
 	return ret;
 }
 
@@ -504,12 +350,11 @@ int snapshot_create(const char __user *path, u64 limit_sectors,
 	kref_init(&snapshot->ref);
 	mutex_init(&snapshot->lock);
 	INIT_LIST_HEAD(&snapshot->members);
-	spin_lock_init(&snapshot->gate.lock);
-	bio_list_init(&snapshot->gate.bios);
+	gate_init(&snapshot->gate);
 	uuid_gen(&snapshot->id);
 	event_queue_init(&snapshot->events);
-	snapshot->storage = diff_storage_open(path, limit_sectors,
-					      &snapshot->events);
+	snapshot->storage =
+		diff_storage_open(path, limit_sectors, &snapshot->events);
 	if (IS_ERR(snapshot->storage)) {
 		ret = PTR_ERR(snapshot->storage);
 		kref_put(&snapshot->ref, snapshot_free);
@@ -528,9 +373,11 @@ static int check_addable(struct snapshot *snapshot, struct tracker *tracker)
 {
 	struct block_device *bdev = tracker->filter.bdev;
 
+	lockdep_assert_held(&snapshot->lock);
+	lockdep_assert_held(&tracker->lock);
 	if (tracker->member)
-		return tracker->member->snapshot == snapshot ? -EALREADY :
-							       -EBUSY;
+		return tracker->member->snapshot == snapshot ? -EALREADY
+							     : -EBUSY;
 	if (snapshot->taken)
 		return -EBUSY;
 	if (blk_get_integrity(bdev->bd_disk)) {
@@ -578,6 +425,7 @@ int snapshot_add(const struct blksnap_uuid *id, struct tracker *tracker)
 void snapshot_member_info(struct snapshot_member *member,
 			  struct blksnap_snapshotinfo *info)
 {
+	lockdep_assert_held(&member->tracker->lock);
 	if (!member->image || !READ_ONCE(member->snapshot->taken))
 		return;
 	info->error_code = READ_ONCE(member->area->error);
@@ -704,4 +552,17 @@ int snapshot_collect(struct blksnap_uuid __user *ids, u32 room, u32 *count)
 	}
 	mutex_unlock(&snapshots_lock);
 	return ret;
+}
+
+/* ---- module ---- */
+
+int snapshot_module_init(void)
+{
+	leftover_queue = alloc_workqueue("blksnap_release", WQ_UNBOUND, 0);
+	return leftover_queue ? 0 : -ENOMEM;
+}
+
+void snapshot_module_exit(void)
+{
+	destroy_workqueue(leftover_queue);
 }

@@ -6,7 +6,6 @@
 #ifndef _BLKSNAP_SNAPSHOT_H
 #define _BLKSNAP_SNAPSHOT_H
 
-#include <linux/bio.h>
 #include <linux/types.h>
 #include <linux/uuid.h>
 
@@ -15,19 +14,9 @@
 struct snapshot_member;
 struct tracker;
 
-/*
- * Where writes wait while the devices of a snapshot are flipped together. A
- * bio that comes by is taken over and resubmitted once all have flipped:
- * nobody sleeps, so it holds for nested and NOWAIT bios too.
- */
-struct gate {
-	spinlock_t lock; /* innermost */
-	bool closed;
-	struct bio_list bios;
-};
-
-/* True: the gate was closed and keeps @bio. Any context that may submit. */
-bool gate_hold(struct gate *gate, struct bio *bio);
+int snapshot_module_init(void);
+/* Waits until what destroyed snapshots have left is freed. May sleep. */
+void snapshot_module_exit(void);
 
 /*
  * The control ioctls; errors as in uapi/blksnap.h. All may sleep. Locks:

@@ -26,8 +26,9 @@ struct gate;
  *            the snapshot before it is freed.
  * @gate:     a take is on: bios wait there, or NULL. Read in the bio path.
  * @gone:     the device was removed; nothing of it can be relied on
+ * @taking:   a take is at it, or a worker of one; then it is not detached
  * @diff:     the snapshot is taken: where old data goes, or NULL. Read in the
- *            bio path; blkfilter_drain() waits for those who read it.
+ *            bio path; blkfilter_synchronize() waits for those who read it.
  */
 struct tracker {
 	struct blkfilter filter;
@@ -37,6 +38,7 @@ struct tracker {
 	struct gate *gate;
 	struct diff_area *diff;
 	bool gone;
+	bool taking;
 };
 
 static inline struct tracker *to_tracker(struct blkfilter *flt)
@@ -46,12 +48,13 @@ static inline struct tracker *to_tracker(struct blkfilter *flt)
 
 /*
  * From now on writes are copied to @diff: at the instant of the take, when no
- * bio is in the filter.
+ * bio is in the filter. May sleep.
  */
 void tracker_start_copying(struct tracker *tracker, struct diff_area *diff);
 
-/* Offers the filter to blkfilter, and takes it back. */
-int tracker_module_init(void);
-void tracker_module_exit(void);
+/* Of blkfilter_operations. */
+void tracker_gone(struct blkfilter *flt);
+bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio, sector_t sector,
+			sector_t count);
 
 #endif /* _BLKSNAP_TRACKER_H */

@@ -10,6 +10,7 @@
 #include <linux/blkdev.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
+#include <linux/kernfs.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -19,8 +20,8 @@
 /* Helpers on ftrace_regs arrived in 6.2. Before, ftrace_get_regs() is NULL
  * without SAVE_REGS, but the registers are there.
  */
-static __always_inline unsigned long compat_ftrace_arg(struct ftrace_regs *fregs,
-						       unsigned int n)
+static __always_inline unsigned long
+compat_ftrace_arg(struct ftrace_regs *fregs, unsigned int n)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 	switch (n) {
@@ -46,6 +47,16 @@ static __always_inline void compat_ftrace_set_ip(struct ftrace_regs *fregs,
 #endif
 }
 
+/* The inode that block_device and gendisk share their memory with. */
+static inline struct inode *compat_bdev_inode(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	return bdev->bd_inode;
+#else
+	return bdev->bd_mapping->host;
+#endif
+}
+
 /*
  * Before 6.3, pages are written to some disks (brd, zram) past
  * submit_bio_noacct(), where bdev_write_page() does not say EOPNOTSUPP.
@@ -64,6 +75,25 @@ static inline bool compat_plug_is_nowait(void)
 	return current->plug && current->plug->nowait;
 #else
 	return false;
+#endif
+}
+
+/*
+ * Has the file system on the device written back, or what is cached of the
+ * device. May sleep.
+ */
+static inline void compat_bdev_sync(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+	fsync_bdev(bdev);
+#else
+	mutex_lock(&bdev->bd_holder_lock);
+	if (bdev->bd_holder_ops && bdev->bd_holder_ops->sync) {
+		bdev->bd_holder_ops->sync(bdev); /* and unlocks */
+	} else {
+		mutex_unlock(&bdev->bd_holder_lock);
+		sync_blockdev(bdev);
+	}
 #endif
 }
 
@@ -110,7 +140,8 @@ static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
-	blk_queue_logical_block_size(disk->queue, bdev_logical_block_size(like));
+	blk_queue_logical_block_size(disk->queue,
+				     bdev_logical_block_size(like));
 	blk_queue_physical_block_size(disk->queue,
 				      bdev_physical_block_size(like));
 	return disk;
@@ -139,6 +170,23 @@ static inline ssize_t compat_vfs_iter_write(struct file *file,
 	return vfs_iter_write(file, iter, pos, 0);
 #endif
 }
+
+/* Not referenced: the caller knows that it stays. */
+static inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
+	return node->parent;
+#else
+	return rcu_dereference_protected(node->__parent, true);
+#endif
+}
+
+/* The mode of block_device_operations.ioctl, for a reader. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define COMPAT_MODE_READ FMODE_READ
+#else
+#define COMPAT_MODE_READ BLK_OPEN_READ
+#endif
 
 /* class_interface.remove_dev lost its second argument in 6.4. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)

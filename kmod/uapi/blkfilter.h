@@ -26,7 +26,8 @@
  *
  * ENOENT no such filter; EALREADY this filter is attached already; EBUSY
  * another filter is; ENODEV the disk is gone; EOPNOTSUPP a zoned device;
- * EINVAL @name is not NUL-terminated.
+ * EINVAL @name is not NUL-terminated; ETIMEDOUT, EINTR writes that had begun
+ * before did not end (of disks that are not request-based).
  */
 struct blkfilter_attach {
 	__u8 name[BLKFILTER_NAME_LENGTH];
@@ -40,7 +41,8 @@ struct blkfilter_attach {
  * @name: filter to detach, NUL-terminated
  *
  * ENOENT nothing is attached; EINVAL another filter is; EBUSY the filter
- * cannot go now (blksnap: the device is in a snapshot).
+ * cannot go now (blksnap: the device is in a snapshot, or a take still waits
+ * for it).
  */
 struct blkfilter_detach {
 	__u8 name[BLKFILTER_NAME_LENGTH];

@@ -262,7 +262,13 @@ struct blksnap_snapshot_statistics {
 /* ENODEV: no such snapshot. Images that are open read EIO from then on. */
 #define BLKSNAP_IOCTL_SNAPSHOT_DESTROY \
 	_IOW(BLKSNAP_IOC_MAGIC, 2, struct blksnap_uuid)
-/* ESRCH no such snapshot; EALREADY it is taken; ENODEV it has no devices */
+/*
+ * ESRCH no such snapshot; EALREADY it is taken; ENODEV it has no devices, or
+ * one is gone; ETIMEDOUT a device did not answer in time; EBUSY an earlier take
+ * still waits for a device, or the file of a loop device lies on another device
+ * of the snapshot; EINTR the caller is being killed. The kernel's log names the
+ * device. Nothing was taken.
+ */
 #define BLKSNAP_IOCTL_SNAPSHOT_TAKE \
 	_IOW(BLKSNAP_IOC_MAGIC, 3, struct blksnap_uuid)
 #define BLKSNAP_IOCTL_SNAPSHOT_COLLECT \

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Relations between block devices: device-mapper, md, partitions, loop devices.
+ */
+#ifndef _BLKSNAP_STACK_H
+#define _BLKSNAP_STACK_H
+
+#include <linux/blkdev.h>
+
+/*
+ * Number of layers of device-mapper, md or bcache from this device down to a
+ * plain disk, which has 0. The caller holds the device. May sleep.
+ */
+unsigned int stack_height(struct block_device *bdev);
+
+/*
+ * Returns true if @bdev is a loop device whose file lies on @lower, directly or
+ * through other devices. False for other devices, and if the file system has no
+ * device of its own (btrfs, network file systems). The caller holds both
+ * devices, and has an address space. May sleep.
+ */
+bool stack_loop_is_on(struct block_device *bdev, struct block_device *lower);
+
+#endif /* _BLKSNAP_STACK_H */

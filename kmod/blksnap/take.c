@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/blk-mq.h>
+#include <linux/kref.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "diff_area.h"
+#include "gate.h"
+#include "params.h"
+#include "stack.h"
+#include "take.h"
+#include "tracker.h"
+
+enum part_state {
+	PART_OPEN,
+	PART_FREEZING, /* by the worker */
+	PART_FROZEN,
+};
+
+/* A block device to freeze: the member itself, or a partition of its disk. */
+struct take_part {
+	struct take *take;
+	struct take_member *member;
+	struct block_device *bdev; /* referenced; the member holds its disk */
+	enum part_state state;	   /* under take.lock */
+	struct work_struct sync_work;
+};
+
+struct take {
+	struct kref ref; /* the caller, and workers */
+	spinlock_t lock; /* innermost */
+	bool abandoned;	 /* the freezing worker must stop; under @lock */
+	atomic_t syncing;
+	struct completion synced;
+	struct work_struct freeze_work;
+	struct completion frozen;
+	int freeze_error;
+	unsigned int count;
+	struct take_member members[];
+};
+
+static struct workqueue_struct *take_queue;
+
+#define for_each_member(take, member)    \
+	for ((member) = (take)->members; \
+	     (member) < (take)->members + (take)->count; (member)++)
+#define for_each_part(member, part)    \
+	for ((part) = (member)->parts; \
+	     (part) < (member)->parts + (member)->nr_parts; (part)++)
+
+/* ---- life ---- */
+
+static void free_take(struct kref *ref)
+{
+	struct take *take = container_of(ref, struct take, ref);
+	struct take_member *member;
+
+	/* Not in put_member(): a late worker still reads them. */
+	for_each_member(take, member)
+		kfree(member->parts);
+	kfree(take);
+}
+
+struct take *take_alloc(unsigned int count)
+{
+	struct take *take =
+		kzalloc(struct_size(take, members, count), GFP_KERNEL);
+
+	if (!take)
+		return NULL;
+	kref_init(&take->ref);
+	spin_lock_init(&take->lock);
+	init_completion(&take->synced);
+	init_completion(&take->frozen);
+	return take;
+}
+
+struct take_member *take_add(struct take *take, struct tracker *tracker)
+{
+	struct take_member *member = &take->members[take->count];
+
+	if (cmpxchg(&tracker->taking, false, true)) {
+		pr_err("%pg: an earlier take is still waiting for its file system; no snapshot\n",
+		       tracker->filter.bdev);
+		return ERR_PTR(-EBUSY);
+	}
+	if (!blkfilter_hold_device(&tracker->filter)) {
+		smp_store_release(&tracker->taking, false);
+		return ERR_PTR(-ENODEV);
+	}
+	member->tracker = tracker;
+	atomic_set(&member->users, 1);
+	take->count++;
+	member->drain = blkfilter_drain_alloc();
+	return member->drain ? member : ERR_PTR(-ENOMEM);
+}
+
+/* Drops the member; the last user releases its device. */
+static void put_member(struct take_member *member)
+{
+	struct tracker *tracker = member->tracker;
+	struct take_part *part;
+
+	if (!atomic_dec_and_test(&member->users))
+		return;
+	for_each_part(member, part)
+		put_device(&part->bdev->bd_device);
+	blkfilter_drain_put(member->drain);
+	smp_store_release(&tracker->taking, false);
+	/* After this the tracker may be freed. */
+	blkfilter_release_device(&tracker->filter);
+}
+
+void take_end(struct take *take)
+{
+	struct take_member *member;
+
+	for_each_member(take, member)
+		put_member(member);
+	kref_put(&take->ref, free_take);
+}
+
+/* ---- parts ---- */
+
+/* Returns the next partition from *idx on, referenced, or NULL. */
+static struct block_device *next_part(struct gendisk *disk, unsigned long *idx)
+{
+	struct block_device *part;
+
+	rcu_read_lock();
+	while ((part = xa_find(&disk->part_tbl, idx, ULONG_MAX, XA_PRESENT)) &&
+	       !kobject_get_unless_zero(&part->bd_device.kobj))
+		(*idx)++;
+	rcu_read_unlock();
+	return part;
+}
+
+/* Compares sectors: a re-read table makes new devices of the same partitions.
+ */
+static bool belongs_to(struct block_device *part, struct block_device *bdev)
+{
+	return !bdev_is_partition(bdev) || blkfilter_same_sectors(part, bdev);
+}
+
+static int find_parts(struct take *take, struct take_member *member)
+{
+	struct block_device *bdev = member->tracker->filter.bdev;
+	struct block_device *part;
+	unsigned int room = 0;
+	unsigned long idx;
+
+	xa_for_each(&bdev->bd_disk->part_tbl, idx, part)
+		room++;
+	member->parts =
+		kcalloc(max(room, 1U), sizeof(*member->parts), GFP_KERNEL);
+	if (!member->parts)
+		return -ENOMEM;
+	idx = 0;
+	while (member->nr_parts < room &&
+	       (part = next_part(bdev->bd_disk, &idx))) {
+		idx++;
+		if (!belongs_to(part, bdev)) {
+			put_device(&part->bd_device);
+			continue;
+		}
+		member->parts[member->nr_parts++] = (struct take_part){
+			.take = take,
+			.member = member,
+			.bdev = part,
+		};
+	}
+	if (member->nr_parts)
+		return 0;
+	pr_err("%pg: the partition is not there; no snapshot\n", bdev);
+	return -ENODEV;
+}
+
+/* Upper devices first: freezing them writes to the lower ones. */
+static int compare_heights(const void *a, const void *b)
+{
+	const struct take_member *x = a, *y = b;
+
+	return x->height > y->height ? -1 : x->height < y->height;
+}
+
+/* A loop device on a frozen file system would never drain. */
+static int refuse_loops(struct take *take)
+{
+	struct take_member *member, *other;
+
+	for_each_member(take, member) {
+		for_each_member(take, other) {
+			struct block_device *bdev =
+				member->tracker->filter.bdev;
+			struct block_device *lower =
+				other->tracker->filter.bdev;
+
+			if (!stack_loop_is_on(bdev, lower))
+				continue;
+			pr_err("%pg: its file lies on %pg, which is in the same snapshot; take one of them\n",
+			       bdev, lower);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+static int prepare(struct take *take)
+{
+	struct take_member *member;
+	int ret = refuse_loops(take);
+
+	if (ret)
+		return ret;
+	if (take->count > 1) {
+		for_each_member(take, member)
+			member->height =
+				stack_height(member->tracker->filter.bdev);
+		sort(take->members, take->count, sizeof(*take->members),
+		     compare_heights, NULL);
+	}
+	for_each_member(take, member) {
+		ret = find_parts(take, member);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* ---- waiting ---- */
+
+/* The removal of a device waits for the take, so this does not go on for long.
+ */
+static bool lost_a_device(struct take *take)
+{
+	struct take_member *member;
+
+	for_each_member(take, member)
+		if (READ_ONCE(member->tracker->gone))
+			return true;
+	return false;
+}
+
+/* Returns 0; ETIMEDOUT at @deadline (jiffies); EINTR; ENODEV. */
+static int wait_until(struct take *take, struct completion *done,
+		      unsigned long deadline)
+{
+	for (;;) {
+		long left = (long)(deadline - jiffies);
+
+		left = clamp(left, 0L, (long)HZ / 10);
+		left = wait_for_completion_killable_timeout(done, left);
+		if (left > 0 || completion_done(done))
+			return 0;
+		if (left < 0)
+			return -EINTR;
+		if (lost_a_device(take))
+			return -ENODEV;
+		if (time_after_eq(jiffies, deadline))
+			return -ETIMEDOUT;
+	}
+}
+
+/* ---- syncing ---- */
+
+static void sync_part(struct work_struct *work)
+{
+	struct take_part *part =
+		container_of(work, struct take_part, sync_work);
+	struct take_member *member = part->member;
+	struct take *take = part->take;
+
+	compat_bdev_sync(part->bdev);
+	put_member(member);
+	if (atomic_dec_and_test(&take->syncing))
+		complete(&take->synced);
+	kref_put(&take->ref, free_take);
+}
+
+/* Syncs all parts at the same time. */
+static int sync_parts(struct take *take)
+{
+	unsigned int seconds = READ_ONCE(take_sync_timeout);
+	struct take_member *member;
+	struct take_part *part;
+	int ret;
+
+	atomic_set(&take->syncing, 1);
+	for_each_member(take, member) {
+		for_each_part(member, part) {
+			kref_get(&take->ref);
+			atomic_inc(&member->users);
+			atomic_inc(&take->syncing);
+			INIT_WORK(&part->sync_work, sync_part);
+			queue_work(take_queue, &part->sync_work);
+		}
+	}
+	if (atomic_dec_and_test(&take->syncing))
+		complete(&take->synced);
+	ret = wait_until(take, &take->synced, jiffies + seconds * HZ);
+	if (ret == -ETIMEDOUT)
+		pr_err("%pg%s: not written back within %u s (take_sync_timeout); no snapshot\n",
+		       take->members->tracker->filter.bdev,
+		       take->count > 1 ? " and others" : "", seconds);
+	return ret;
+}
+
+/* ---- freezing ---- */
+
+static void thaw_part(struct take_part *part)
+{
+	int ret = compat_bdev_thaw(part->bdev);
+
+	if (ret)
+		pr_err("%pg: cannot thaw the file system: %pe\n", part->bdev,
+		       ERR_PTR(ret));
+}
+
+/* Returns false if the take has been abandoned. */
+static bool begin_freezing(struct take_part *part)
+{
+	struct take *take = part->take;
+	bool begun;
+
+	spin_lock(&take->lock);
+	begun = !take->abandoned;
+	if (begun) {
+		part->state = PART_FREEZING;
+		atomic_inc(&part->member->users);
+	}
+	spin_unlock(&take->lock);
+	return begun;
+}
+
+/* Returns false if the take was abandoned meanwhile: then the worker must thaw.
+ */
+static bool end_freezing(struct take_part *part, bool frozen)
+{
+	struct take *take = part->take;
+	bool in_time;
+
+	spin_lock(&take->lock);
+	in_time = !take->abandoned;
+	part->state = in_time && frozen ? PART_FROZEN : PART_OPEN;
+	spin_unlock(&take->lock);
+	return in_time;
+}
+
+/* Returns false if the worker must not go on to the next part. */
+static bool freeze_part(struct take_part *part)
+{
+	struct take_member *member = part->member;
+	bool in_time;
+	int ret;
+
+	if (!begin_freezing(part))
+		return false;
+	ret = compat_bdev_freeze(part->bdev);
+	/* Somebody else has frozen it and will thaw it. */
+	if (ret == COMPAT_ALREADY_FROZEN)
+		sync_blockdev(part->bdev);
+	if (ret < 0)
+		pr_err("%pg: cannot freeze the file system: %pe\n", part->bdev,
+		       ERR_PTR(ret));
+	in_time = end_freezing(part, !ret);
+	if (!in_time && !ret)
+		thaw_part(part);
+	else if (ret < 0)
+		part->take->freeze_error = ret;
+	put_member(member);
+	return in_time && ret >= 0;
+}
+
+static void freeze_parts(struct work_struct *work)
+{
+	struct take *take = container_of(work, struct take, freeze_work);
+	unsigned int noio = memalloc_noio_save();
+	struct take_member *member;
+	struct take_part *part;
+
+	for_each_member(take, member)
+		for_each_part(member, part)
+			if (!freeze_part(part))
+				goto out;
+out:
+	memalloc_noio_restore(noio);
+	complete(&take->frozen);
+	kref_put(&take->ref, free_take);
+}
+
+static int freeze(struct take *take, unsigned long deadline)
+{
+	struct take_member *member;
+	struct take_part *part;
+	int ret;
+
+	kref_get(&take->ref);
+	INIT_WORK(&take->freeze_work, freeze_parts);
+	queue_work(take_queue, &take->freeze_work);
+	ret = wait_until(take, &take->frozen, deadline);
+	if (!ret)
+		return take->freeze_error;
+	if (ret == -ETIMEDOUT)
+		for_each_member(take, member)
+			for_each_part(member, part)
+				if (READ_ONCE(part->state) == PART_FREEZING)
+					pr_err("%pg: not frozen within %u s (take_timeout); no snapshot\n",
+					       part->bdev,
+					       READ_ONCE(take_timeout));
+	return ret;
+}
+
+/* Thaws all parts, except the one that the worker is freezing. */
+static void thaw(struct take *take)
+{
+	unsigned int i;
+
+	spin_lock(&take->lock);
+	take->abandoned = true;
+	spin_unlock(&take->lock);
+	for (i = take->count; i--;) {
+		struct take_member *member = &take->members[i];
+		unsigned int k;
+
+		for (k = member->nr_parts; k--;)
+			if (member->parts[k].state == PART_FROZEN)
+				thaw_part(&member->parts[k]);
+	}
+}
+
+/* ---- the instant ---- */
+
+static void set_gates(struct take *take, struct gate *gate)
+{
+	struct take_member *member;
+
+	for_each_member(take, member)
+		smp_store_release(&member->tracker->gate, gate);
+}
+
+/* Waits until all writes that the filters let pass are queued or done. */
+static int drain_filters(struct take *take, unsigned long deadline)
+{
+	struct take_member *member;
+	int ret = 0;
+
+	for_each_member(take, member)
+		blkfilter_drain_start(member->drain, &member->tracker->filter);
+	for_each_member(take, member) {
+		ret = blkfilter_drain_wait(member->drain, deadline);
+		if (ret == -ETIMEDOUT)
+			pr_err("%pg: writes did not end within %u s (take_timeout); no snapshot\n",
+			       member->tracker->filter.bdev,
+			       READ_ONCE(take_timeout));
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+static struct request_queue *queue_of(struct take_member *member)
+{
+	return bdev_get_queue(member->tracker->filter.bdev);
+}
+
+static int wait_for_queue(struct take_member *member, unsigned long deadline)
+{
+	/* In slices, because the wait itself ignores signals. */
+	while (!blk_mq_freeze_queue_wait_timeout(queue_of(member), HZ / 10)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after_eq(jiffies, deadline)) {
+			pr_err("%pg: requests did not end within %u s (take_timeout); no snapshot\n",
+			       member->tracker->filter.bdev,
+			       READ_ONCE(take_timeout));
+			return -ETIMEDOUT;
+		}
+	}
+	return 0;
+}
+
+/* Waits until queued requests are done, by freezing all queues at the same
+ * time. */
+static int drain_queues(struct take *take, unsigned long deadline)
+{
+	struct take_member *member;
+	int ret = 0;
+
+	for_each_member(take, member)
+		if (queue_is_mq(queue_of(member)))
+			blk_freeze_queue_start(queue_of(member));
+	for_each_member(take, member)
+		if (!ret && queue_is_mq(queue_of(member)))
+			ret = wait_for_queue(member, deadline);
+	for_each_member(take, member)
+		if (queue_is_mq(queue_of(member)))
+			blk_mq_unfreeze_queue(queue_of(member));
+	return ret;
+}
+
+static void flip(struct take *take)
+{
+	struct take_member *member;
+
+	for_each_member(take, member) {
+		if (member->map)
+			swap(*member->map, member->tracker->map);
+		cbt_map_take(&member->tracker->map);
+		diff_area_mark_excluded(member->area, &member->tracker->map);
+		tracker_start_copying(member->tracker, member->area);
+	}
+}
+
+static int take_instant(struct take *take, struct gate *gate,
+			unsigned long deadline)
+{
+	int ret;
+
+	gate_close(gate);
+	set_gates(take, gate);
+	ret = drain_filters(take, deadline);
+	if (!ret)
+		ret = drain_queues(take, deadline);
+	if (!ret)
+		flip(take);
+	/* A writer that still sees the gate finds it open. */
+	gate_open(gate);
+	set_gates(take, NULL);
+	return ret;
+}
+
+int take_run(struct take *take, struct gate *gate, struct mutex *outer)
+{
+	struct take_member *member;
+	unsigned long deadline;
+	unsigned int noio;
+	int ret;
+
+	ret = prepare(take);
+	if (!ret)
+		ret = sync_parts(take);
+	if (ret)
+		return ret;
+
+	/* Nobody replaces a map from here on. */
+	for_each_member(take, member)
+		mutex_lock_nest_lock(&member->tracker->lock, outer);
+	deadline = jiffies + READ_ONCE(take_timeout) * HZ;
+	noio = memalloc_noio_save();
+	ret = freeze(take, deadline);
+	if (!ret)
+		ret = take_instant(take, gate, deadline);
+	thaw(take);
+	memalloc_noio_restore(noio);
+	for_each_member(take, member)
+		mutex_unlock(&member->tracker->lock);
+	return ret;
+}
+
+/* ---- module ---- */
+
+int take_module_init(void)
+{
+	take_queue = alloc_workqueue("blksnap_take", WQ_UNBOUND, 0);
+	return take_queue ? 0 : -ENOMEM;
+}
+
+/* Waits for workers that are returning. */
+void take_module_exit(void)
+{
+	destroy_workqueue(take_queue);
+}
