@@ -123,7 +123,7 @@ void blkfilter_defer(struct bio *bio);
 
 /*
  * Waits until every submit_bio() and gone() of the filter's disk that was
- * running has returned; those that begin later do not delay it. Does nothing if
+ * running has returned; later ones do not delay it. Does nothing if
  * the filter is shown no bios any more. May sleep as long as a submission does.
  */
 void blkfilter_synchronize(struct blkfilter *flt);

@@ -109,7 +109,8 @@ static struct blkfilter *find_attached(struct block_device *bdev)
 	return flt;
 }
 
-/* Whoever changes a filter's state so goes on with it; false: it was another.
+/* Returns false if the state was not @from; else the caller goes on with the
+ * filter.
  */
 static bool change_state(struct blkfilter *flt, enum blkfilter_state from,
 			 enum blkfilter_state to)
@@ -182,8 +183,8 @@ void blkfilter_release_device(struct blkfilter *flt)
 EXPORT_SYMBOL_GPL(blkfilter_release_device);
 
 /*
- * The filter is on no list any more. Without filters_sem: those who submit may
- * keep this waiting.
+ * The filter is on no list any more. Called without filters_sem: it waits for
+ * submissions.
  */
 static void release_filter(struct blkfilter *flt)
 {
@@ -329,7 +330,7 @@ static void release_gone_filters(struct work_struct *work)
 	struct blkfilter *flt;
 
 	while ((flt = next_gone_filter())) {
-		/* Those who found it before it was gone. */
+		/* ioctls that found the filter before it was gone. */
 		down_write(&filters_sem);
 		up_write(&filters_sem);
 		release_filter(flt);
@@ -370,7 +371,7 @@ static bool move_filter(struct blkfilter *flt, struct block_device *bdev)
 		flt->ops->moved(flt, bdev);
 	else
 		WRITE_ONCE(flt->bdev, bdev);
-	/* Who is shown bios looks at the old one's sectors. */
+	/* submit_bio() may still look at the old partition's sectors. */
 	blkfilter_synchronize(flt);
 	blkfilter_unpin(old);
 	if (!change_state(flt, BLKFILTER_LOST, BLKFILTER_ATTACHED))
@@ -408,8 +409,9 @@ static struct blkfilter *hold_lost_filter(void)
 }
 
 /*
- * False: not yet. Waits for nobody who may wait for the removal of the disk,
- * which waits for us as long as we hold the filter's device.
+ * Returns false if it has to be tried again. Only tries locks: their holders
+ * may wait for a removal of the disk, and that waits for us, who hold the
+ * device.
  */
 static bool settle_lost_filter(struct blkfilter *flt)
 {
@@ -439,7 +441,7 @@ static bool settle_lost_filter(struct blkfilter *flt)
 		settled = move_filter(flt, bdev);
 	else
 		dropped = change_state(flt, BLKFILTER_LOST, BLKFILTER_LEAVING);
-	/* If it is dropped, nobody but us goes on with it: it stays. */
+	/* A dropped filter is LEAVING: nobody else frees it. */
 	blkfilter_release_device(flt);
 	up_write(&filters_sem);
 	if (dropped) {
@@ -496,15 +498,14 @@ static int wait_for_lost_filters(struct gendisk *disk)
 static DEFINE_MUTEX(class_mutex);
 static bool class_leaving; /* class_interface_unregister() removes everything */
 
-/* What goes with @bdev: filters on it, or, with a whole disk, on any of its
- * parts. */
+/* True for filters on @bdev and, if it is a whole disk, on its partitions. */
 static bool goes_with(const struct blkfilter *flt, struct block_device *bdev)
 {
 	return flt->bdev == bdev || (!bdev_is_partition(bdev) &&
 				     flt->bdev->bd_disk == bdev->bd_disk);
 }
 
-/* One to let go of, or NULL. */
+/* Marks one such filter LEAVING and returns it, or NULL. */
 static struct blkfilter *next_leaving_filter(struct block_device *bdev)
 {
 	struct blkfilter *flt, *found = NULL;
@@ -522,7 +523,7 @@ static struct blkfilter *next_leaving_filter(struct block_device *bdev)
 	return found;
 }
 
-/* Somebody else is letting go of one. */
+/* True while another task is in let_go() for such a filter. */
 static bool others_are_leaving(struct block_device *bdev)
 {
 	struct blkfilter *flt;

@@ -13,8 +13,8 @@
  * When the original returns, a write is in the request queue of its disk. But
  * it may also be queued elsewhere: on current->bio_list if it was submitted
  * from within another's submission (device-mapper above us), with blk-throttle,
- * or in a disk that is not request-based and does as it likes. Of these writes
- * the end is awaited (blkfilter_flights.h).
+ * or in a disk that is not request-based and does as it likes. Such writes are
+ * followed to their end (blkfilter_flights.h).
  *
  * A flight is allocated before any filter is shown the write. Waiting for
  * memory here could deadlock, because freeing memory may need this very write;
@@ -52,7 +52,7 @@ struct hooked_disk {
 	struct bio_list deferred; /* until there is memory to follow them */
 	struct delayed_work deferred_work;
 	bool settling; /* new writes are deferred */
-	bool settled;  /* nothing lingers of before; under hook_mutex */
+	bool settled;  /* disk_settle() was called; under hook_mutex */
 	struct work_struct free_work;
 };
 
@@ -61,7 +61,7 @@ static struct workqueue_struct *deferred_queue;
 
 /* Innermost: nothing is taken under it. Taken in device removal too. */
 static DEFINE_SPINLOCK(disk_lock);
-/* Who makes and unpublishes hooked disks, and hooks the bio path. */
+/* Serialises making and unpublishing disks, and hooking the bio path. */
 static DEFINE_MUTEX(hook_mutex);
 static unsigned int published_disks; /* under hook_mutex */
 static atomic_t existing_disks = ATOMIC_INIT(0);
@@ -99,7 +99,7 @@ static void defer(struct hooked_disk *hd, struct bio *bio, unsigned long delay)
 {
 	unsigned long flags;
 
-	/* Nobody polls a worker's. */
+	/* The submitter cannot poll what a worker submits. */
 	bio_clear_polled(bio);
 	refcount_inc(&hd->users);
 	spin_lock_irqsave(&hd->deferred_lock, flags);
@@ -187,9 +187,9 @@ static noinline void submit_lingering(struct hooked_disk *hd, struct bio *bio)
 	struct flight *flight;
 
 	/*
-	 * There is nobody to ask: in this bracket, and nothing may refer to the
-	 * disk after it. Or all have let it pass, and it is what is left of a
-	 * split: a take waits for its end, so the gate must not keep it.
+	 * No filter is left, and no flight may outlive the bracket then. Or the
+	 * filters have let it pass before, and it is the remainder of a split:
+	 * a take waits for its end, so that the gate must not keep it.
 	 */
 	if (list_empty(&hd->filters) || flights_have(&hd->flights, bio)) {
 		call_original(bio);
@@ -306,7 +306,7 @@ static void free_hooked_disk(struct work_struct *work)
 	srcu_barrier(&hd->srcu);
 	cleanup_srcu_struct(&hd->srcu);
 	flights_destroy(&hd->flights);
-	/* Nothing is deferred; it may be at its last words. */
+	/* No bio is deferred any more, but the work may still be returning. */
 	cancel_delayed_work_sync(&hd->deferred_work);
 	kfree(hd);
 	atomic_dec(&existing_disks);
@@ -576,7 +576,7 @@ int __init disks_init(void)
 	if (ret)
 		return ret;
 	free_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
-	/* Memory may become free by what is written there. */
+	/* Writes of this queue may be what frees memory. */
 	deferred_queue = alloc_workqueue("blkfilter_deferred",
 					 WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (free_queue && deferred_queue)
@@ -588,7 +588,7 @@ int __init disks_init(void)
 
 void disks_exit(void)
 {
-	/* Those that are being freed, or whose last writes have not ended. */
+	/* Disks that are being freed, or whose last writes have not ended. */
 	while (atomic_read(&existing_disks))
 		schedule_timeout_uninterruptible(1);
 	destroy_queues();

@@ -157,7 +157,7 @@ static int copy_place(struct store_item *item, u64 pos)
 	return chunk_add_piece(copy->chunk, &piece, copy->area->granule_shift);
 }
 
-/* Of a dead image nothing is worth storing. */
+/* Returns the error that the image died of: its copies need not be stored. */
 static int copy_error(struct store_item *item)
 {
 	return READ_ONCE(to_copy(item)->area->error);

@@ -166,7 +166,8 @@ static int grow_for_good(struct diff_storage *storage)
 {
 	int ret = 0;
 
-	/* Who freezes, takes and thaws must not wait for himself. */
+	/* A caller that froze it, and will take and thaw, would wait for
+	 * itself. */
 	if (diff_storage_inode(storage)->i_sb->s_writers.frozen !=
 	    SB_UNFROZEN) {
 		pr_err("difference storage: its file system is frozen, and it has to grow there\n");
