@@ -144,8 +144,7 @@ static bool disk_is_dead(struct block_device *bdev)
 	return test_bit(GD_DEAD, &bdev->bd_disk->state);
 }
 
-/* Is it in its disk's table still? It leaves that before its removal is told.
- */
+/* A device leaves its disk's table before bdev_removed() is called. */
 static bool is_present(struct block_device *bdev)
 {
 	struct block_device *part;
@@ -398,8 +397,7 @@ static struct blkfilter *hold_lost_filter(void)
 		if (flt->state == BLKFILTER_LOST) {
 			found = flt;
 			flt->holders++;
-			/* The next one is another, if this cannot be settled.
-			 */
+			/* The next call returns another one. */
 			list_move_tail(&flt->attached, &all_filters);
 			break;
 		}
@@ -441,7 +439,7 @@ static bool settle_lost_filter(struct blkfilter *flt)
 		settled = move_filter(flt, bdev);
 	else
 		dropped = change_state(flt, BLKFILTER_LOST, BLKFILTER_LEAVING);
-	/* A dropped filter is LEAVING: nobody else frees it. */
+	/* A dropped filter is LEAVING, so only let_go() ends it. */
 	blkfilter_release_device(flt);
 	up_write(&filters_sem);
 	if (dropped) {
@@ -716,8 +714,7 @@ static int __init blkfilter_init(void)
 	return ret;
 }
 
-/* Filter modules are gone (they use our symbols), and so nothing is attached.
- */
+/* Filter modules use our symbols, so they are gone: nothing is attached. */
 static void __exit blkfilter_exit(void)
 {
 	disks_exit();

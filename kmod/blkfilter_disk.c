@@ -75,8 +75,7 @@ static void put_hooked_disk(struct hooked_disk *hd)
 		queue_work(free_queue, &hd->free_work);
 }
 
-/* A reference on the filter's disk, or NULL if it is shown no bios any more. */
-static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
+struct hooked_disk *blkfilter_get_disk(struct blkfilter *flt)
 {
 	struct hooked_disk *hd;
 
@@ -91,6 +90,7 @@ static struct hooked_disk *get_hooked_disk(struct blkfilter *flt)
 	spin_unlock(&disk_lock);
 	return hd;
 }
+EXPORT_SYMBOL_GPL(blkfilter_get_disk);
 
 /* ---- writes that are put aside ---- */
 
@@ -99,7 +99,7 @@ static void defer(struct hooked_disk *hd, struct bio *bio, unsigned long delay)
 {
 	unsigned long flags;
 
-	/* The submitter cannot poll what a worker submits. */
+	/* A worker submits it, so the submitter cannot poll. */
 	bio_clear_polled(bio);
 	refcount_inc(&hd->users);
 	spin_lock_irqsave(&hd->deferred_lock, flags);
@@ -386,7 +386,7 @@ struct hooked_disk *disk_to_settle(struct blkfilter *flt)
 
 	mutex_lock(&hook_mutex);
 	if (!flt->hooked->settled && !queue_is_mq(bdev_get_queue(flt->bdev)))
-		hd = get_hooked_disk(flt);
+		hd = blkfilter_get_disk(flt);
 	flt->hooked->settled = true;
 	mutex_unlock(&hook_mutex);
 	return hd;
@@ -516,7 +516,7 @@ static void all_are_submitted(struct rcu_head *rcu)
 
 void blkfilter_drain_start(struct blkfilter_drain *drain, struct blkfilter *flt)
 {
-	drain->hd = get_hooked_disk(flt);
+	drain->hd = blkfilter_get_disk(flt);
 	if (!drain->hd) {
 		complete(&drain->done);
 		return;
@@ -537,12 +537,6 @@ int blkfilter_drain_wait(struct blkfilter_drain *drain, unsigned long deadline)
 }
 EXPORT_SYMBOL_GPL(blkfilter_drain_wait);
 
-struct hooked_disk *blkfilter_get_disk(struct blkfilter *flt)
-{
-	return get_hooked_disk(flt);
-}
-EXPORT_SYMBOL_GPL(blkfilter_get_disk);
-
 void blkfilter_synchronize_disk(struct hooked_disk *disk)
 {
 	synchronize_srcu(&disk->srcu);
@@ -552,7 +546,7 @@ EXPORT_SYMBOL_GPL(blkfilter_synchronize_disk);
 
 void blkfilter_synchronize(struct blkfilter *flt)
 {
-	struct hooked_disk *disk = get_hooked_disk(flt);
+	struct hooked_disk *disk = blkfilter_get_disk(flt);
 
 	if (disk)
 		blkfilter_synchronize_disk(disk);
@@ -576,7 +570,7 @@ int __init disks_init(void)
 	if (ret)
 		return ret;
 	free_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
-	/* Writes of this queue may be what frees memory. */
+	/* Reclaim may wait for the writes of this queue. */
 	deferred_queue = alloc_workqueue("blkfilter_deferred",
 					 WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (free_queue && deferred_queue)

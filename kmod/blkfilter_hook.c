@@ -24,8 +24,7 @@
 #include "blkfilter_hook.h"
 #include "compat.h"
 
-/* Calls of our replacements that have not returned; the sum over CPUs counts.
- */
+/* Calls of our replacements under way; only the sum over CPUs has a meaning. */
 DEFINE_PER_CPU(long, calls_inside);
 struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
 static struct hook_handlers handlers __ro_after_init;
@@ -270,12 +269,11 @@ int __init hook_init(const struct hook_handlers *given)
 void hook_exit(void)
 {
 	unregister_ftrace_function(&ioctl_hook.ops);
-	/* Who was redirected, but had not yet counted itself. */
+	/* Tasks that were redirected, but are not counted yet. */
 	synchronize_rcu_tasks();
 	while (calls_inside_sum())
 		schedule_timeout_uninterruptible(1);
-	/* Who has counted itself out, but not yet returned: tasks; interrupts.
-	 */
+	/* Tasks, then interrupts, that are about to return from our code. */
 	synchronize_rcu_tasks();
 	synchronize_rcu();
 	choose_none();

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The hooks into the kernel, and the table of disks whose writes they redirect.
- */
+/* The hooks into the kernel, and the disks whose writes they redirect. */
 #ifndef _BLKFILTER_HOOK_H
 #define _BLKFILTER_HOOK_H
 
@@ -51,8 +50,7 @@ static __always_inline void call_original(struct bio *bio)
 }
 
 #define DISK_HASH_BITS 6
-/* Disks with filters; written by blkfilter_disk.c, read by the hooks under RCU.
- */
+/* Disks with filters; blkfilter_disk.c writes it. Read under RCU. */
 extern struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
 
 static __always_inline struct hlist_head *

@@ -72,8 +72,7 @@ struct diff_area {
 	atomic_t jobs;		   /* bios taken over and not yet resubmitted */
 	atomic_t copies;	   /* in memory */
 	atomic_long_t all_copies;  /* since the take */
-	/* A job or copy is done, or error is set. Its lock guards what follows.
-	 */
+	/* Woken by each job or copy that ends, and by error; locks the rest. */
 	wait_queue_head_t progress;
 	struct list_head waiters;   /* room_waiter.link */
 	unsigned long waits;	    /* of jobs, for room or memory */

@@ -236,8 +236,7 @@ static void finish(struct diff_job *job)
 	diff_area_end_job(area);
 }
 
-/* Runs the job until it waits or is done. @may_wait: for memory, in a worker.
- */
+/* Runs the job until it waits or is done. @may_wait: may sleep for memory. */
 static void job_step(struct diff_job *job, bool may_wait)
 {
 	struct diff_area *area = job->area;

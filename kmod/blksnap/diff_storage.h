@@ -152,8 +152,7 @@ void diff_storage_enqueue(struct diff_storage *storage,
 /* Returns true in the thread of a storage, of any snapshot. */
 bool diff_storage_is_writer(void);
 
-/* Somebody waits for what is queued: it is stored without delay. Any context.
- */
+/* Has queued items stored without delay: a caller waits. Any context. */
 void diff_storage_hurry(struct diff_storage *storage);
 
 /* Fills in what is of the storage. Any context. */

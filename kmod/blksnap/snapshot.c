@@ -280,8 +280,7 @@ static int prepare_and_take(struct snapshot *snapshot)
 	return ret;
 }
 
-/* Not while a device is held: removals wait for that, and disks are added here.
- */
+/* Adds disks, so it must not hold devices: removals wait for holders. */
 static int show_images(struct snapshot *snapshot)
 {
 	struct snapshot_member *member;

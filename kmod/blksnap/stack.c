@@ -23,8 +23,7 @@
 /* Recursion stops here. */
 #define STACK_MAX 8
 
-/* Returns the child, referenced, or NULL, and puts @parent, which may be NULL.
- */
+/* Returns the child, referenced, or NULL. Puts @parent, unless it is NULL. */
 static struct kernfs_node *step_down(struct kernfs_node *parent,
 				     const char *name)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Relations between block devices: device-mapper, md, partitions, loop devices.
- */
+/* Relations of block devices: device-mapper, md, partitions, loop devices. */
 #ifndef _BLKSNAP_STACK_H
 #define _BLKSNAP_STACK_H
 

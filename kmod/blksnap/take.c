@@ -141,8 +141,7 @@ static struct block_device *next_part(struct gendisk *disk, unsigned long *idx)
 	return part;
 }
 
-/* Compares sectors: a re-read table makes new devices of the same partitions.
- */
+/* Compares sectors: re-reading a table makes new devices of partitions. */
 static bool belongs_to(struct block_device *part, struct block_device *bdev)
 {
 	return !bdev_is_partition(bdev) || blkfilter_same_sectors(part, bdev);
@@ -235,8 +234,7 @@ static int prepare(struct take *take)
 
 /* ---- waiting ---- */
 
-/* The removal of a device waits for the take, so this does not go on for long.
- */
+/* The removal of a device waits for the take, which must end soon then. */
 static bool lost_a_device(struct take *take)
 {
 	struct take_member *member;
@@ -338,8 +336,7 @@ static bool begin_freezing(struct take_part *part)
 	return begun;
 }
 
-/* Returns false if the take was abandoned meanwhile: then the worker must thaw.
- */
+/* Returns false if the take was abandoned: then the worker must thaw. */
 static bool end_freezing(struct take_part *part, bool frozen)
 {
 	struct take *take = part->take;
