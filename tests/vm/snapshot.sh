@@ -4,7 +4,40 @@
 # Snapshots for cases, by the raw kernel interface: what is tested here is the
 # modules, and not our tools. After lib.sh.
 
-_uapi() { # PYTHON...
+# Starts the server that _uapi asks (uapi_server.py), until the case ends.
+_start_uapi() {
+	_uapi_folder=$(mktemp -d /run/uapi.XXXXXX)
+	mkfifo "$_uapi_folder/port"
+	exec {_uapi_port}<>"$_uapi_folder/port"
+	PYTHONPATH=$VM_DIR python3 -S -B "$VM_DIR/uapi_server.py" "$_uapi_folder" \
+		</dev/null {_uapi_port}<&- &
+	_uapi_server=$!
+	on_exit _end_uapi
+}
+
+_end_uapi() {
+	echo >&"$_uapi_port"
+	wait "$_uapi_server"
+}
+
+# Runs Python that has uapi, and waits for its end.
+_uapi() { # PYTHON [ARGUMENT...]
+	local reply=$_uapi_folder/$BASHPID answer in out err code
+	mkfifo "$reply"
+	# Duplicates: while echo writes to the port, the port is this shell's file 1.
+	exec {answer}<>"$reply" {in}<&0 {out}>&1 {err}>&2
+	printf '%s\0' "$@" >"$reply.request"
+	echo "$BASHPID $in $out $err" >&"$_uapi_port"
+	until read -r -t 10 -u "$answer" code; do
+		kill -0 "$_uapi_server" || return 125
+	done
+	exec {answer}<&- {in}<&- {out}>&- {err}>&-
+	return "$code"
+}
+
+# The same in a process of its own, the last child of this shell, which has all of
+# its files and can be killed.
+_uapi_alone() { # PYTHON [ARGUMENT...]
 	# -S: uapi needs no packages of the host, and to look for them takes time.
 	PYTHONPATH=$VM_DIR python3 -S -B -c "
 import sys, uuid, uapi
@@ -60,3 +93,5 @@ end_writers() { # PID...
 	kill -TERM "$@" 2>/dev/null || true
 	wait "$@" 2>/dev/null || true
 }
+
+_start_uapi
