@@ -11,8 +11,6 @@
 #include "diff_storage.h"
 #include "params.h"
 
-/* The image dies if jobs wait and no copy is stored for so long. */
-#define STALL_SECONDS 60
 /* Jobs that wait for memory try again after that. */
 #define MEMORY_JIFFIES (HZ / 50)
 
@@ -97,6 +95,29 @@ void diff_area_end_job(struct diff_area *area)
 	count_down(area, &area->jobs, 0);
 }
 
+/* The image dies if jobs wait and no copy is stored for so long. */
+static unsigned long stall_jiffies(void)
+{
+	return max(READ_ONCE(store_timeout), 1U) * HZ;
+}
+
+/*
+ * Before a job begins to wait. The period starts anew only if a copy was stored
+ * since it started: jobs that wait for memory come back every MEMORY_JIFFIES.
+ * Under progress.lock.
+ */
+static void watch_for_stall(struct diff_area *area)
+{
+	lockdep_assert_held(&area->progress.lock);
+	if (list_empty(&area->waiters) && area->ended != area->ended_before)
+		mod_delayed_work(area->job_queue, &area->stall_work,
+				 stall_jiffies());
+	else if (!queue_delayed_work(area->job_queue, &area->stall_work,
+				     stall_jiffies()))
+		return;
+	area->ended_before = area->ended;
+}
+
 static void wait_for(struct diff_area *area, struct room_waiter *waiter,
 		     bool memory)
 {
@@ -109,10 +130,8 @@ static void wait_for(struct diff_area *area, struct room_waiter *waiter,
 		queue_work(area->job_queue, &waiter->work);
 	} else {
 		area->waits++;
+		watch_for_stall(area);
 		list_add_tail(&waiter->link, &area->waiters);
-		if (queue_delayed_work(area->job_queue, &area->stall_work,
-				       STALL_SECONDS * HZ))
-			area->ended_before = area->ended;
 		if (memory)
 			queue_delayed_work(area->job_queue, &area->memory_work,
 					   MEMORY_JIFFIES);
@@ -157,7 +176,7 @@ static void stall_work(struct work_struct *work)
 		diff_area_fail(area, -ETIMEDOUT, "cannot copy old data");
 	else if (waiting)
 		queue_delayed_work(area->job_queue, &area->stall_work,
-				   STALL_SECONDS * HZ);
+				   stall_jiffies());
 }
 
 /* ---- death ---- */

@@ -25,6 +25,9 @@ BLKSNAP_PARAM(chunk_maximum_in_queue, 256,
 BLKSNAP_PARAM(diff_storage_minimum, 2097152,
 	      "Sectors by which the difference storage grows");
 BLKSNAP_PARAM(
+	store_timeout, 60,
+	"Seconds for which writes may wait for a difference storage that takes nothing");
+BLKSNAP_PARAM(
 	take_sync_timeout, 60,
 	"Seconds in which file systems are to be written back before a take");
 BLKSNAP_PARAM(

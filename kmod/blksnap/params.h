@@ -16,6 +16,7 @@ extern unsigned int chunk_maximum_in_queue;
 extern unsigned int diff_storage_minimum;
 extern unsigned int take_sync_timeout;
 extern unsigned int take_timeout;
+extern unsigned int store_timeout;
 
 /*
  * The smallest power of two from @min_shift up with which @capacity (bytes)
