@@ -43,23 +43,4 @@ ctest --test-dir build --output-on-failure -j 2 "${selection[@]}" "$@"
 # What has arguments is somebody's choice of tests.
 [ $# = 0 ] || exit 0
 
-# Builds the targets that tests of these labels run, and no others.
-sanitized() { # SANITIZERS FOLDER LABELS TARGET...
-	say "tests under -fsanitize=$1"
-	# A release build with sanitizers takes twice as long to compile. Warnings are
-	# errors in the build above alone: sanitizers make GCC warn of sound code.
-	cmake -S . -B "$2" -G Ninja -DBLKSNAP_PLUGIN=OFF \
-		-DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" \
-		-DBLKSNAP_SANITIZE="$1" >/dev/null
-	cmake --build "$2" --target "${@:4}"
-	ctest --test-dir "$2" --output-on-failure -j 2 -L "$3"
-}
-server=(blksnap-unit blksnap-protocol-test blksnap-error-path-test
-	blksnap-error-path-session-test blksnap-nbd fake-module fail-new
-	handshake-replay request-replay map-file-replay settings-replay
-	checkpoint-names-replay)
-sanitized address,undefined build-asan '^(unit|copy|backup|map|protocol)$' \
-	"${server[@]}" blksnap copy-plan-test backup-repository-test backup-fault
-# Without copy and backup: libnbd is not built for it, and the command has so many
-# files that it would take as long again. (backup has run under it, clean.)
-sanitized thread build-tsan '^(unit|protocol)$' "${server[@]}"
+tests/sanitizers ${all:+"$all"}

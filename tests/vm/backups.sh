@@ -19,8 +19,8 @@ use_files() {
 		*) head -c $((RANDOM * 8)) /dev/urandom >"$1/$n" ;;
 		esac
 		sync "$1/$n" 2>/dev/null || :
-		# Changes are to come all the time, and not to take all of the machine's.
-		sleep 0.5
+		# Changes are to come all the time, and to take little of the machine's.
+		sleep 1.5
 	done &
 	workload=$!
 	on_exit end_writers $workload
