@@ -290,10 +290,11 @@ static bool all_safe(struct diff_area *area, u64 pos, u64 end)
 		struct chunk_part part = chunk_part(area, pos, end);
 		struct diff_chunk *chunk =
 			chunk_find(&area->chunks, part.number);
-		u64 mask = part.mask & ~diff_area_excluded(area, &part);
+		u64 unsafe = part.mask;
 
-		if (mask &&
-		    (!chunk || (smp_load_acquire(&chunk->safe) & mask) != mask))
+		if (likely(chunk))
+			unsafe &= ~smp_load_acquire(&chunk->safe);
+		if (unsafe && unsafe & ~diff_area_excluded(area, &part))
 			return false;
 		pos = part.end;
 	}
@@ -310,18 +311,15 @@ static bool stores_on_itself(const struct diff_area *area)
 	return current == area->storage_writer && !area->nr_excluded;
 }
 
-bool diff_job_cow(struct diff_area *area, struct bio *bio, sector_t sector,
-		  sector_t count)
+/* Not inline: what was copied already is to cost little. */
+static noinline bool copy_first(struct diff_area *area, struct bio *bio,
+				u64 pos, u64 end)
 {
-	u64 pos = (u64)sector << SECTOR_SHIFT;
-	u64 end = min(pos + ((u64)count << SECTOR_SHIFT), area->capacity);
 	/* Nested or NOWAIT: reads must be submitted by a worker. */
 	bool hurry = current->bio_list || (bio->bi_opf & REQ_NOWAIT) ||
 		     compat_plug_is_nowait();
 	struct diff_job *job;
 
-	if (READ_ONCE(area->error) || all_safe(area, pos, end))
-		return false;
 	if (unlikely(stores_on_itself(area))) {
 		diff_area_fail(area, -EDEADLK,
 			       "the difference storage lies on the device");
@@ -343,6 +341,17 @@ bool diff_job_cow(struct diff_area *area, struct bio *bio, sector_t sector,
 	else
 		job_step(job, false);
 	return true;
+}
+
+bool diff_job_cow(struct diff_area *area, struct bio *bio, sector_t sector,
+		  sector_t count)
+{
+	u64 pos = (u64)sector << SECTOR_SHIFT;
+	u64 end = min(pos + ((u64)count << SECTOR_SHIFT), area->capacity);
+
+	if (READ_ONCE(area->error) || all_safe(area, pos, end))
+		return false;
+	return copy_first(area, bio, pos, end);
 }
 
 void diff_job_copy_range(struct diff_area *area, u64 pos, u64 end)
