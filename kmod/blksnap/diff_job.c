@@ -311,7 +311,7 @@ static bool stores_on_itself(const struct diff_area *area)
 	return current == area->storage_writer && !area->nr_excluded;
 }
 
-/* Not inline: what was copied already is to cost little. */
+/* noinline: a write to copied data then saves no registers for this. */
 static noinline bool copy_first(struct diff_area *area, struct bio *bio,
 				u64 pos, u64 end)
 {

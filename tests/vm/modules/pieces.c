@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A request-based RAM disk, /dev/pieces, that does a write in pieces: each time it
- * completes half of what is left, and has the rest requeued 100 ms later, as
- * drivers of disks with short transfers do. No driver of a guest does so for writes.
+ * A request-based RAM disk, /dev/pieces, that does a write in pieces: it completes
+ * half of the remaining bytes and requeues the request, which comes back 100 ms
+ * later, as drivers of disks with short transfers do. No driver of a guest does so for writes.
  *
  * In /sys/module/pieces/parameters:
  *
@@ -27,7 +27,7 @@ static struct blk_mq_tag_set tags;
 static struct gendisk *disk;
 static u8 *memory;
 
-/* Copies the first @length bytes of what is left of the request. */
+/* Copies the first @length of the remaining bytes of the request. */
 static void transfer(struct request *rq, unsigned int length)
 {
 	u8 *at = memory + (blk_rq_pos(rq) << SECTOR_SHIFT);
