@@ -50,10 +50,10 @@ class Device:
                 assert done == want, f"{self.path}: {done} of {want} at {offset}"
         return content
 
-    def write(self, offset, data):
+    def write(self, offset, data, flags=0):
         page = mmap.mmap(-1, len(data))
         page[:] = data
-        done = os.pwritev(self.fd, [page], offset)
+        done = os.pwritev(self.fd, [page], offset, flags)
         assert done == len(data), f"{self.path}: {done} of {len(data)} at {offset}"
 
     def range_ioctl(self, word, offset, length):
@@ -109,9 +109,13 @@ class Model:
     STRIPE = 1 << 20
     WRITERS = 3
 
-    def __init__(self, path, store, limit, seed, image_writes=True):
+    def __init__(self, path, store, limit, seed, image_writes=True, over=None):
+        """over: a mapping of the whole device, which is then written through it too.
+        Half of those writes, and of the others, are polled."""
         self.random = random.Random(seed)
         self.origin = Device(path)
+        self.ways = [self.origin] + ([Device(over)] if over else [])
+        self.flags = (0, os.RWF_HIPRI) if over else (0,)
         self.filter = uapi.Device(path)
         self.control = uapi.Control()
         self.store, self.limit = store, limit
@@ -145,16 +149,16 @@ class Model:
 
     def _write_origin(self, rng, writer, sequence):
         offset, length = self._range(rng, writer)
-        kind = rng.random()
+        kind, way = rng.random(), rng.choice(self.ways)
         if kind < 0.8:
             data = describe(rng, b"origin%d" % writer, sequence, offset, length)
-            self.origin.write(offset, data)
+            way.write(offset, data, rng.choice(self.flags))
         elif kind < 0.9:
             data = bytes(length)
-            self.origin.range_ioctl(BLKZEROOUT, offset, length)
+            way.range_ioctl(BLKZEROOUT, offset, length)
         else:
             # What a discarded sector reads as is the device's secret.
-            self.origin.range_ioctl(BLKDISCARD, offset, length)
+            way.range_ioctl(BLKDISCARD, offset, length)
             data = self.origin.read(offset, length)
         self.now[offset:offset + length] = data
         self._touch(self.touched, offset, length)
