@@ -28,7 +28,8 @@ class Case:
             if match:
                 header[match[1]] = match[2]
         self.title = header.get("title", "")
-        self.timeout = int(header.get("timeout", 300)) * machine.SCALE
+        self.timeout = (int(header.get("timeout", 300)) * machine.SCALE +
+                        int(os.environ.get("VM_SECONDS", 0)))
         self.kernels = header.get("kernel", "").split()
         self.needs = header.get("needs", "").split()
         self.power_cut = header.get("power-cut", "no") == "yes"

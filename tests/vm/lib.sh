@@ -147,6 +147,33 @@ null_disk() { # NAME SETTING=VALUE...
 	done
 }
 
+# An array of md, /dev/NAME, gone when the case ends. It has no metadata on its
+# disks (DISK: vdb, vdc1), so that mdadm is not needed and nothing is resynced.
+md_array() { # NAME LEVEL CHUNK-BYTES KIB-OF-EACH-DISK DISK...
+	local array=/sys/block/$1/md disk slot=0
+	modprobe "$2"
+	echo "$1" >/sys/module/md_mod/parameters/new_array
+	on_exit clear_md_array "$1"
+	echo none >"$array/metadata_version"
+	echo "$2" >"$array/level"
+	[ "$2" = raid1 ] || echo "$3" >"$array/chunk_size"
+	echo $(($# - 4)) >"$array/raid_disks"
+	for disk in "${@:5}"; do
+		cat "/sys/class/block/$disk/dev" >"$array/new_dev"
+		echo $((slot++)) >"$array/dev-$disk/slot"
+		echo "$4" >"$array/dev-$disk/size"
+	done
+	if [ "$2" = raid1 ]; then
+		echo "$4" >"$array/component_size"
+		echo none >"$array/resync_start"
+	fi
+	echo active >"$array/array_state"
+	settle
+}
+clear_md_array() { # NAME
+	echo clear >"/sys/block/$1/md/array_state"
+}
+
 # A hash of all of a device, as the device has it: O_DIRECT, because the page
 # cache may know something else. BLAKE2, which takes half of SHA-256's time under
 # emulation.

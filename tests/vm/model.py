@@ -127,7 +127,8 @@ class Model:
         self.before = None                      # the previous image's
         self.touched = set()                    # blocks since the last take
         self.image_touched = set()
-        self.block = self.filter.cbtinfo()["block_size"]
+        info = self.filter.cbtinfo()
+        self.block, self.generation = info["block_size"], info["generation"]
         self.snapshot = None
 
     # -- what happens -----------------------------------------------------
@@ -208,6 +209,9 @@ class Model:
         self.filter.snapshot_add(self.snapshot)
         self.control.take(self.snapshot)
         self.then = copy_of(self.now)
+        generation = self.filter.cbtinfo()["generation"]
+        if generation != self.generation:       # after 255 takes
+            self.generation, self.before = generation, None
         # What was written to the last image is marked since that take, too.
         self.check_map(self.touched | self.image_touched)
         self.touched, self.image_touched = set(), set()

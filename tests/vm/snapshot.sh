@@ -58,6 +58,15 @@ for path in sys.argv[1:]:
     except OSError as error: print(path, error, file=sys.stderr)' "$@"
 }
 
+# Creates a snapshot that is not taken yet. Prints its UUID.
+create_snapshot() { # STORE LIMIT DEVICE...
+	_uapi '
+control = uapi.Control()
+snapshot = control.create(sys.argv[1], int(sys.argv[2]) // 512)
+for path in sys.argv[3:]: uapi.Device(path).snapshot_add(snapshot)
+print(uuid.UUID(bytes=snapshot))' "$1" "$(numfmt --from=iec "$2")" "${@:3}"
+}
+
 # Prints the snapshot's UUID.
 take_snapshot() { # STORE LIMIT DEVICE...
 	_uapi '
