@@ -9,30 +9,9 @@
  * interrupts, and nothing of what runs with interrupts off.
  */
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Of qemu-plugin.h, version 1, which Debian does not package. */
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-typedef void (*tb_trans_cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
-typedef void (*exec_cb)(unsigned int cpu, void *data);
-typedef void (*exit_cb)(qemu_plugin_id_t id, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, exec_cb cb,
-						 int flags, void *data);
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, exit_cb cb, void *data);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-							size_t i);
-extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-
-__attribute__((visibility("default"))) int qemu_plugin_version = 1;
+#include "plugin.h"
 
 /* A block as it was translated; it lives until the end. */
 struct block {
@@ -61,13 +40,9 @@ static void block_runs(unsigned int cpu, void *data)
 
 static bool has_mark(const struct qemu_plugin_tb *tb)
 {
-	for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
-		const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-
-		if (qemu_plugin_insn_size(insn) == 3 &&
-		    !memcmp(qemu_plugin_insn_data(insn), "\x66\x87\xdb", 3))
+	for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++)
+		if (is_mark(qemu_plugin_tb_get_insn(tb, i)))
 			return true;
-	}
 	return false;
 }
 
@@ -107,13 +82,9 @@ __attribute__((visibility("default"))) int
 qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
-	for (int i = 0; i < argc; i++)
-		if (!strncmp(argv[i], "out=", 4))
-			out = strdup(argv[i] + 4);
-	if (!out) {
-		fputs("profile: out=PATH is missing\n", stderr);
+	out = out_path(argc, argv);
+	if (!out)
 		return 1;
-	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, block_is_translated);
 	qemu_plugin_register_atexit_cb(id, the_end, NULL);
 	return 0;

@@ -7,41 +7,13 @@
  * wrote to one. PHASE counts the pairs of marks, from 1.
  */
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Of qemu-plugin.h, version 1, which Debian does not package. */
-typedef uint64_t qemu_plugin_id_t;
-typedef uint32_t qemu_plugin_meminfo_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-typedef void (*tb_trans_cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
-typedef void (*exec_cb)(unsigned int cpu, void *data);
-typedef void (*mem_cb)(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t address,
-		       void *data);
-typedef void (*exit_cb)(qemu_plugin_id_t id, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_cb cb,
-						   int flags, void *data);
-extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, mem_cb cb, int flags,
-					     int rw, void *data);
-extern bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, exit_cb cb, void *data);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-							size_t i);
-extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+#include "plugin.h"
 
-#define RW_WRITES 2
 #define LINE 64
 #define KERNEL 0xffff800000000000ULL
 #define SLOTS (1U << 22)
-
-__attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 /* Stores of one instruction to one line. Open addressing; address 0 is free. */
 struct store {
@@ -108,10 +80,9 @@ static void block_is_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		uint64_t address = qemu_plugin_insn_vaddr(insn);
 
 		if (address >= KERNEL)
-			qemu_plugin_register_vcpu_mem_cb(insn, stores_to, 0, RW_WRITES,
+			qemu_plugin_register_vcpu_mem_cb(insn, stores_to, 0, QEMU_PLUGIN_MEM_W,
 							 (void *)(uintptr_t)address);
-		else if (qemu_plugin_insn_size(insn) == 3 &&
-			 !memcmp(qemu_plugin_insn_data(insn), "\x66\x87\xdb", 3))
+		else if (is_mark(insn))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, is_marked, 0, NULL);
 	}
 }
@@ -159,14 +130,10 @@ __attribute__((visibility("default"))) int
 qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
-	for (int i = 0; i < argc; i++)
-		if (!strncmp(argv[i], "out=", 4))
-			out = strdup(argv[i] + 4);
+	out = out_path(argc, argv);
 	stores = calloc(SLOTS, sizeof(*stores));
-	if (!out || !stores) {
-		fputs("stores: out=PATH is missing, or memory\n", stderr);
+	if (!out || !stores)
 		return 1;
-	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, block_is_translated);
 	qemu_plugin_register_atexit_cb(id, the_end, NULL);
 	return 0;
