@@ -714,7 +714,7 @@ static int __init blkfilter_init(void)
 	return ret;
 }
 
-/* Filter modules use our symbols, so they are gone: nothing is attached. */
+/* All filter modules are unloaded: they use symbols of this one. */
 static void __exit blkfilter_exit(void)
 {
 	disks_exit();

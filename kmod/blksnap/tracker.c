@@ -54,7 +54,7 @@ bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio, sector_t sector,
 			sector_t count)
 {
 	struct tracker *tracker = to_tracker(flt);
-	/* Pairs with set_gates(): whoever sees no gate sees the new state. */
+	/* Pairs with set_gates(): NULL is stored after the new state. */
 	struct gate *gate = smp_load_acquire(&tracker->gate);
 
 	if (unlikely(gate) || !cbt_map_is_marked(&tracker->map, sector, count,

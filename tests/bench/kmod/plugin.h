@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the plugins for QEMU's emulation here have in common
- * (docs/devel/tcg-plugins.rst): the declarations of qemu-plugin.h, version 1,
- * which Debian does not package; the mark of writer.c; the option out=PATH.
+ * Shared by the plugins for QEMU's emulation (docs/devel/tcg-plugins.rst) here:
+ * the declarations of qemu-plugin.h, version 1, which Debian does not package,
+ * the mark of writer.c, and the option out=PATH.
  */
 #ifndef BENCH_KMOD_PLUGIN_H
 #define BENCH_KMOD_PLUGIN_H

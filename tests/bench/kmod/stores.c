@@ -40,7 +40,7 @@ static void stores_to(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t add
 {
 	uint64_t line = address / LINE * LINE, from = (uintptr_t)data;
 
-	/* QEMU 7.2 tells of loads too, whatever was asked for. */
+	/* QEMU 7.2 reports loads too, although only writes were asked for. */
 	if (!counting || !qemu_plugin_mem_is_store(info))
 		return;
 	for (uint32_t i = hash(from, line);; i = (i + 1) % SLOTS) {
