@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "diff_area.h"
 #include "image.h"
+#include "origin_hold.h"
 
 #define IO_RESERVE 16
 
@@ -18,6 +19,8 @@
 struct image {
 	struct gendisk *disk;
 	struct diff_area *area; /* until image_destroy() */
+	struct origin_hold *origin;
+	unsigned int openers; /* under the disk's open_mutex */
 	bool shown;
 	atomic_t ios;
 	wait_queue_head_t
@@ -76,13 +79,52 @@ static void image_submit_bio(struct bio *bio)
 	queue_work(io_queue, &io->work);
 }
 
+static int open_origin(struct image *image)
+{
+	int ret = origin_hold_open(image->origin);
+
+	/* A dead image can be opened, and does not read its origin. */
+	if (!ret || READ_ONCE(image->area->error))
+		return 0;
+	pr_err("%s: cannot open the device %pg, which the image reads: %pe\n",
+	       image_name(image), image->area->bdev, ERR_PTR(ret));
+	return ret;
+}
+
+/* Both run under the disk's open_mutex; this one not after image_destroy(). */
+static COMPAT_OPEN(image_open, opened)
+{
+	struct image *image = compat_opened_disk(opened)->private_data;
+	int ret = image->openers ? 0 : open_origin(image);
+
+	if (!ret)
+		image->openers++;
+	return ret;
+}
+
+static COMPAT_RELEASE(image_release, disk)
+{
+	struct image *image = disk->private_data;
+
+	if (!--image->openers)
+		origin_hold_close(image->origin);
+}
+
+static void free_image(struct image *image)
+{
+	origin_hold_put(image->origin);
+	kfree(image);
+}
+
 static void image_free_disk(struct gendisk *disk)
 {
-	kfree(disk->private_data);
+	free_image(disk->private_data);
 }
 
 static const struct block_device_operations image_operations = {
 	.owner = THIS_MODULE,
+	.open = image_open,
+	.release = image_release,
 	.submit_bio = image_submit_bio,
 	.free_disk = image_free_disk,
 };
@@ -94,9 +136,14 @@ struct image *image_create(struct diff_area *area)
 
 	if (!image)
 		return ERR_PTR(-ENOMEM);
+	image->origin = origin_hold_alloc(area->disk->bd_dev);
+	if (!image->origin) {
+		kfree(image);
+		return ERR_PTR(-ENOMEM);
+	}
 	disk = compat_alloc_disk(area->bdev);
 	if (IS_ERR(disk)) {
-		kfree(image);
+		free_image(image);
 		return ERR_CAST(disk);
 	}
 	image->disk = disk;
@@ -130,6 +177,8 @@ void image_destroy(struct image *image)
 	struct gendisk *disk = image->disk;
 	bool shown = image->shown;
 
+	/* Opening and closing it wait for the origin, under the open_mutex. */
+	origin_hold_cancel(image->origin);
 	/* Afterwards no new I/O comes in, whoever has it open. */
 	if (shown)
 		del_gendisk(disk);
@@ -139,7 +188,7 @@ void image_destroy(struct image *image)
 	/* A disk that was never added does not call free_disk. */
 	put_disk(disk);
 	if (!shown)
-		kfree(image);
+		free_image(image);
 }
 
 int image_module_init(void)

@@ -14,6 +14,7 @@
 #include "diff_job.h"
 #include "diff_storage.h"
 #include "image.h"
+#include "origin_hold.h"
 #include "snapshot.h"
 #include "take.h"
 #include "tracker_ctl.h"
@@ -163,9 +164,12 @@ static int __init blksnap_init(void)
 	ret = diff_job_module_init();
 	if (ret)
 		goto err_chunks;
-	ret = image_module_init();
+	ret = origin_hold_module_init();
 	if (ret)
 		goto err_diff_job;
+	ret = image_module_init();
+	if (ret)
+		goto err_origin_hold;
 	ret = snapshot_module_init();
 	if (ret)
 		goto err_image;
@@ -188,6 +192,8 @@ err_snapshot:
 	snapshot_module_exit();
 err_image:
 	image_module_exit();
+err_origin_hold:
+	origin_hold_module_exit();
 err_diff_job:
 	diff_job_module_exit();
 err_chunks:
@@ -205,6 +211,7 @@ static void __exit blksnap_exit(void)
 	take_module_exit();
 	snapshot_module_exit();
 	image_module_exit();
+	origin_hold_module_exit();
 	diff_job_module_exit();
 	chunks_module_exit();
 	diff_storage_module_exit();

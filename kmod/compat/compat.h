@@ -155,6 +155,37 @@ static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 #endif
 }
 
+/*
+ * Opens a disk for reading. Returns what compat_close_disk() takes, or an
+ * ERR_PTR. Both wait for the disk's driver.
+ */
+static inline void *compat_open_disk(dev_t dev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	return blkdev_get_by_dev(dev, FMODE_READ, NULL);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	return blkdev_get_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	return bdev_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+#else
+	return bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+#endif
+}
+
+/* The disk is closed when this returns. From workers only. */
+static inline void compat_close_disk(void *opened)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	blkdev_put(opened, FMODE_READ);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	blkdev_put(opened, NULL);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	bdev_release(opened);
+#else
+	__fput_sync(opened);
+#endif
+}
+
 /* vfs_iter_write() takes the file system's write access itself since 6.8. */
 static inline ssize_t compat_vfs_iter_write(struct file *file,
 					    struct iov_iter *iter, loff_t *pos)
@@ -186,6 +217,20 @@ static inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)
 #define COMPAT_MODE_READ FMODE_READ
 #else
 #define COMPAT_MODE_READ BLK_OPEN_READ
+#endif
+
+/* block_device_operations.open and release, which lost an argument in 6.5. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define COMPAT_OPEN(name, opened) \
+	int name(struct block_device *opened, fmode_t unused)
+#define compat_opened_disk(opened) ((opened)->bd_disk)
+#define COMPAT_RELEASE(name, disk) \
+	void name(struct gendisk *disk, fmode_t unused)
+#else
+#define COMPAT_OPEN(name, opened) \
+	int name(struct gendisk *opened, blk_mode_t unused)
+#define compat_opened_disk(opened) (opened)
+#define COMPAT_RELEASE(name, disk) void name(struct gendisk *disk)
 #endif
 
 /* class_interface.remove_dev lost its second argument in 6.4. */
