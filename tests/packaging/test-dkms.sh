@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# kmod/ as it stands is a dkms package: added, built and installed for every
-# stock kernel here, in trees of our own; refused for kernels that cannot do.
+# kmod/ as it stands is a dkms package: added, built and installed for the newest
+# stock kernel here (VM_KERNELS=all: for each), in trees of our own; refused for
+# kernels that cannot do.
 # shellcheck source=../functions.sh
 . "$(dirname "$0")/../functions.sh"
 requires dkms make modinfo
 [ "$(id -u)" = 0 ] || skip "dkms installs for root alone"
 mapfile -t kernels < <("$SOURCE_DIR/tests/vm/kernels")
 [ ${#kernels[@]} != 0 ] || skip "no stock kernel with headers"
+[ "${VM_KERNELS:-}" = all ] || kernels=("${kernels[-1]}")
 
 # shellcheck disable=SC2016 # expands in the inner shell, which has no set -u
 [ "$(bash -c '. "$0" && echo "$PACKAGE_VERSION"' "$SOURCE_DIR/kmod/dkms.conf")" = "$VERSION" ] ||
