@@ -62,6 +62,10 @@ struct blkfilter {
  *          May sleep until I/O to the device has been submitted, but must not
  * take locks of the driver core. blkfilter_synchronize() waits for it as for
  *          @submit_bio.
+ * @untracked: the disk is about to change in a way that @submit_bio is not
+ *          shown; @what says how, in words that follow the device's name, and
+ *          stays. May be NULL. Any context, except NMI; blkfilter_synchronize()
+ *          waits for it as for @submit_bio.
  * @detach: free the filter. No bio is in submit_bio() any more, and no other
  * call for this filter is under way. May sleep.
  * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May
@@ -87,6 +91,7 @@ struct blkfilter_operations {
 	int (*busy)(struct blkfilter *flt);
 	void (*moved)(struct blkfilter *flt, struct block_device *bdev);
 	void (*gone)(struct blkfilter *flt);
+	void (*untracked)(struct blkfilter *flt, const char *what);
 	void (*detach)(struct blkfilter *flt);
 	int (*ctl)(struct blkfilter *flt, u32 cmd, void __user *opt,
 		   u32 *optlen);

@@ -40,6 +40,7 @@
 
 #include "blkfilter_disk.h"
 #include "blkfilter_hook.h"
+#include "blkfilter_requests.h"
 #include "compat.h"
 
 static DECLARE_RWSEM(filters_sem);
@@ -702,6 +703,7 @@ static int __init blkfilter_init(void)
 {
 	static const struct hook_handlers handlers __initconst = {
 		.submit_bio = filtered_submit_bio,
+		.request = request_executed,
 		.ioctl = blkfilter_ioctl,
 	};
 	int ret = disks_init();

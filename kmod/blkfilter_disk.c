@@ -127,7 +127,7 @@ static void submit_deferred(struct work_struct *work)
 
 /* ---- the bio path ---- */
 
-static struct hooked_disk *find_hooked_disk(struct gendisk *disk)
+static struct hooked_disk *find_hooked_disk(const struct gendisk *disk)
 {
 	struct hooked_disk *hd;
 
@@ -275,6 +275,52 @@ void filtered_submit_bio(struct bio *bio)
 	submit_filtered(bio);
 	barrier();
 	this_cpu_dec(calls_inside);
+}
+
+/* ---- changes that are no bios ---- */
+
+bool disk_has_filters(const struct gendisk *disk)
+{
+	return find_hooked_disk(disk);
+}
+
+/* @hd was found under RCU, and is not used after the caller's section. */
+static void tell_untracked(struct hooked_disk *hd, const char *what)
+{
+	int idx = srcu_read_lock(&hd->srcu);
+	struct blkfilter *flt;
+
+	list_for_each_entry_srcu(flt, &hd->filters, link,
+				 srcu_read_lock_held(&hd->srcu))
+		if (flt->ops->untracked)
+			flt->ops->untracked(flt, what);
+	srcu_read_unlock(&hd->srcu, idx);
+}
+
+void disk_tell_untracked(const struct gendisk *disk, const char *what)
+{
+	struct hooked_disk *hd;
+
+	rcu_read_lock();
+	hd = find_hooked_disk(disk);
+	if (hd)
+		tell_untracked(hd, what);
+	rcu_read_unlock();
+}
+
+void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
+					  const void *data),
+			  const void *data, const char *what)
+{
+	struct hooked_disk *hd;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < ARRAY_SIZE(hooked_disks); i++)
+		hlist_for_each_entry_rcu(hd, &hooked_disks[i], node)
+			if (matches(hd->disk, data))
+				tell_untracked(hd, what);
+	rcu_read_unlock();
 }
 
 /* ---- which disks are hooked ---- */

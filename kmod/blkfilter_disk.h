@@ -30,6 +30,18 @@ int disk_show_filter(struct blkfilter *flt);
 struct hooked_disk *disk_to_settle(struct blkfilter *flt);
 int disk_settle(struct hooked_disk *hd);
 
+/* True if there is a filter on @disk or a partition. Under RCU. */
+bool disk_has_filters(const struct gendisk *disk);
+
+/*
+ * Calls ops->untracked of all filters on @disk and its partitions, or on those
+ * disks that @matches says. @disk may be NULL. Any context, except NMI.
+ */
+void disk_tell_untracked(const struct gendisk *disk, const char *what);
+void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
+					  const void *data),
+			  const void *data, const char *what);
+
 /* Calls ops->gone as submit_bio is called. @flt is shown. May sleep. */
 void disk_call_gone(struct blkfilter *flt);
 

@@ -10,6 +10,9 @@
  * and writes to other disks, cost the callback alone; with no filter attached
  * there is no hook.
  *
+ * Some changes of a disk are no bios of it. Other callbacks look on where such
+ * requests are executed (blkfilter_requests.c), and change nothing.
+ *
  * Text: a task that sleeps in the original has our return address on its stack,
  * which tasks RCU does not see; so a per-CPU count of calls is drained between
  * two tasks-RCU grace periods before the module goes.
@@ -99,6 +102,15 @@ static void notrace write_page_callback(unsigned long ip,
 }
 #endif
 
+/* ---- requests that are no bios ---- */
+
+static void notrace request_callback(unsigned long ip, unsigned long parent_ip,
+				     struct ftrace_ops *ops,
+				     struct ftrace_regs *fregs)
+{
+	handlers.request((struct request *)compat_ftrace_arg(fregs, 0));
+}
+
 /* ---- ioctls on the fd of a block device ---- */
 
 static bool is_our_ioctl(unsigned int cmd)
@@ -137,23 +149,29 @@ static void notrace ioctl_callback(unsigned long ip, unsigned long parent_ip,
  * No RECURSION: the callbacks call nothing that is hooked here.
  */
 #define HOOK_FLAGS (FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
+/* The callback looks on, and others may as well. */
+#define WATCH_FLAGS FTRACE_OPS_FL_PERMANENT
 
 struct hook {
 	struct ftrace_ops ops;
-	char *function;
-	char *twin; /* with the same arguments, or NULL */
+	char *functions[3]; /* with the same first arguments; NULL: none */
 };
 
 /* While there is a hooked disk. */
 static struct hook bio_hooks[] = {
 	{
 		.ops = {.func = submit_bio_callback, .flags = HOOK_FLAGS},
-		.function = "submit_bio_noacct",
+		.functions = {"submit_bio_noacct"},
+	},
+	{
+		.ops = {.func = request_callback, .flags = WATCH_FLAGS},
+		.functions = {"blk_insert_cloned_request", "blk_execute_rq",
+			      "blk_execute_rq_nowait"},
 	},
 #ifdef COMPAT_BDEV_WRITE_PAGE
 	{
 		.ops = {.func = write_page_callback, .flags = HOOK_FLAGS},
-		.function = COMPAT_BDEV_WRITE_PAGE,
+		.functions = {COMPAT_BDEV_WRITE_PAGE},
 	},
 #endif
 };
@@ -161,26 +179,32 @@ static struct hook bio_hooks[] = {
 /* While the module is loaded. */
 static struct hook ioctl_hook = {
 	.ops = {.func = ioctl_callback, .flags = HOOK_FLAGS},
-	.function = "blkdev_ioctl",
-	.twin = IS_ENABLED(CONFIG_COMPAT) ? "compat_blkdev_ioctl" : NULL,
+	.functions = {"blkdev_ioctl",
+		      IS_ENABLED(CONFIG_COMPAT) ? "compat_blkdev_ioctl" : NULL},
 };
 
 /*
  * Once for a hook: ftrace_free_filter() leaves it with pointers to what it has
  * freed, so it is for the end only.
  */
-static int choose_function(struct hook *hook)
+static int choose_functions_of(struct hook *hook)
 {
-	int ret = ftrace_set_filter(&hook->ops, hook->function,
-				    strlen(hook->function), 1);
+	unsigned int i;
+	int ret;
 
-	if (!ret && hook->twin)
-		ret = ftrace_set_filter(&hook->ops, hook->twin,
-					strlen(hook->twin), 0);
-	if (ret)
-		pr_err("cannot hook %s: %pe; the kernel has no such function, or does not trace it\n",
-		       hook->function, ERR_PTR(ret));
-	return ret;
+	for (i = 0; i < ARRAY_SIZE(hook->functions); i++) {
+		char *name = hook->functions[i];
+
+		if (!name)
+			break;
+		ret = ftrace_set_filter(&hook->ops, name, strlen(name), !i);
+		if (ret) {
+			pr_err("cannot hook %s: %pe; the kernel has no such function, or does not trace it\n",
+			       name, ERR_PTR(ret));
+			return ret;
+		}
+	}
+	return 0;
 }
 
 static int hook_function(struct hook *hook)
@@ -188,7 +212,8 @@ static int hook_function(struct hook *hook)
 	int ret = register_ftrace_function(&hook->ops);
 
 	if (ret)
-		pr_err("cannot hook %s: %pe%s\n", hook->function, ERR_PTR(ret),
+		pr_err("cannot hook %s: %pe%s\n", hook->functions[0],
+		       ERR_PTR(ret),
 		       ret == -EBUSY
 			       ? "; a live patch or another block device filter holds it"
 			       : "");
@@ -197,11 +222,11 @@ static int hook_function(struct hook *hook)
 
 static int choose_functions(void)
 {
-	int ret = choose_function(&ioctl_hook);
+	int ret = choose_functions_of(&ioctl_hook);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(bio_hooks) && !ret; i++)
-		ret = choose_function(&bio_hooks[i]);
+		ret = choose_functions_of(&bio_hooks[i]);
 	return ret;
 }
 

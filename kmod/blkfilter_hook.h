@@ -10,13 +10,16 @@
 #include <linux/static_call.h>
 
 /**
- * struct hook_handlers - functions to call in place of the kernel's
+ * struct hook_handlers - functions to call in place of, or before, the kernel's
  * @submit_bio: in place of submit_bio_noacct(), for a write to a disk that may
  *              be in hooked_disks
+ * @request:    before blk_execute_rq(), blk_execute_rq_nowait() and
+ *              blk_insert_cloned_request()
  * @ioctl:      in place of blkdev_ioctl(), for BLKFILTER_*
  */
 struct hook_handlers {
 	void (*submit_bio)(struct bio *bio);
+	void (*request)(struct request *rq);
 	long (*ioctl)(struct block_device *bdev, unsigned int cmd,
 		      void __user *arg);
 };
@@ -54,7 +57,7 @@ static __always_inline void call_original(struct bio *bio)
 extern struct hlist_head hooked_disks[1 << DISK_HASH_BITS];
 
 static __always_inline struct hlist_head *
-hooked_disk_bucket(struct gendisk *disk)
+hooked_disk_bucket(const struct gendisk *disk)
 {
 	return &hooked_disks[hash_ptr(disk, DISK_HASH_BITS)];
 }

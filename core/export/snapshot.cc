@@ -18,6 +18,17 @@
 namespace blksnap::exports {
 namespace {
 
+// The error of reading an image that died of `code`, a negative errno.
+Error corrupted(const kernel::Filter& filter, int code) {
+  const std::string what =
+      "the snapshot of " + filter.device() + " is corrupted";
+  if (code == -ESTALE) {
+    return Error{EIO, what + ": the device was changed past the filter (see " +
+                          "the kernel's log); the next backup is a full one"};
+  }
+  return Error{EIO, fail(std::abs(code), what).message};
+}
+
 // Does the kernel still stand by the image that `map`, if there is one, was
 // read for? An adopted snapshot can be destroyed, and the device taken again,
 // under us: its image then has the same name, but the numbers have moved on.
@@ -25,6 +36,8 @@ Result<void> check_alive(const kernel::Filter& filter,
                          const cbt::ChangeMap* map) {
   const auto info = filter.snapshot_info();
   if (!info) return Error{EIO, info.error().message};
+  // First: what it died of may have ended the generation as well.
+  if (info->error_code != 0) return corrupted(filter, info->error_code);
   if (map) {
     const auto now = filter.cbt_info();
     if (!now) return Error{EIO, now.error().message};
@@ -33,11 +46,7 @@ Result<void> check_alive(const kernel::Filter& filter,
                              " is gone: the device was taken again");
     }
   }
-  if (info->error_code == 0) return {};
-  Error error = fail(std::abs(info->error_code),
-                     "the snapshot of " + filter.device() + " is corrupted");
-  error.code = EIO;
-  return error;
+  return {};
 }
 
 // What the kernel remembers of a device for the image of its last take.

@@ -65,7 +65,9 @@ Result<bool> Filter::attach() const {
        // Kernels answer EINVAL to unknown ioctls of a partition or dm device.
        {EINVAL, kNoHook.text},
        {ENOENT, "is the module blksnap loaded?"},
-       {EBUSY, "another filter is attached"}});
+       {EBUSY,
+        "another filter is attached, or it is a path of a multipath map: "
+        "attach to the map"}});
 }
 
 Result<void> Filter::detach() const {
@@ -132,7 +134,11 @@ Result<std::vector<std::uint8_t>> Filter::read_frozen(
           "read the " + std::string(command.what) + " of " + device_ +
               " at byte " + std::to_string(offset),
           command.name,
-          {kNoHook, kNotAttached, {ENODATA, "the map has become shorter"}});
+          {kNoHook,
+           kNotAttached,
+           {ENODATA, "the map has become shorter"},
+           {ESTALE, "the device was changed past the filter (see the kernel's "
+                    "log); take another snapshot and make a full backup"}});
     }
     offset += raw.length;
   }

@@ -122,18 +122,23 @@ void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count)
 	fill(map, map->frozen_discards, sector, count);
 }
 
+void cbt_map_renew(struct cbt_map *map)
+{
+	uuid_gen(&map->generation);
+	map->ended = true;
+	map->active = 1;
+	memset(map->writes, 0, map->block_count);
+	memset(map->frozen, 0, map->block_count);
+}
+
 void cbt_map_take(struct cbt_map *map)
 {
 	memcpy(map->frozen_discards, map->discards,
 	       cbt_map_discards_length(map));
-	if (map->active < U8_MAX) {
-		memcpy(map->frozen, map->writes, map->block_count);
-		map->active++;
-		return;
-	}
-	/* As if attached and taken just now. */
-	uuid_gen(&map->generation);
-	memset(map->writes, 0, map->block_count);
-	memset(map->frozen, 0, map->block_count);
-	map->active = 2;
+	/* As if attached just now. */
+	if (map->active == U8_MAX)
+		cbt_map_renew(map);
+	memcpy(map->frozen, map->writes, map->block_count);
+	map->active++;
+	map->ended = false;
 }

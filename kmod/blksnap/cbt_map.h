@@ -25,6 +25,7 @@ struct cbt_map {
 	unsigned int block_shift;
 	u32 block_count;
 	uuid_t generation;
+	bool ended; /* the generation of @frozen, since the last take */
 	u8 active;  /* what a write stores; the last take's number plus one */
 	u8 *writes; /* copy that writes mark */
 	u8 *frozen; /* copy of the last take */
@@ -38,6 +39,12 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev);
 /* Has the device another size, or another medium, than the map is of? */
 bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev);
 void cbt_map_destroy(struct cbt_map *map);
+
+/*
+ * Begins a new generation, as if made just now. cbt_map_mark() may run: what it
+ * marks may be lost, and nobody asks for changes since before the first take.
+ */
+void cbt_map_renew(struct cbt_map *map);
 
 /* Bytes of each copy of the bits. */
 static inline u32 cbt_map_discards_length(const struct cbt_map *map)

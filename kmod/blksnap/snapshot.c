@@ -134,6 +134,7 @@ static int make_area(struct snapshot *snapshot, struct snapshot_member *member)
 
 	/* The filter's device stays the same. */
 	lockdep_assert_held(&member->tracker->lock);
+	tracker_renew_map(member->tracker);
 	member->map = fresh_map_if_stale(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);

@@ -112,6 +112,34 @@ unsigned int stack_height(struct block_device *bdev)
 						 : height_of(bdev->bd_disk, 0);
 }
 
+/* ---- multipath ---- */
+
+struct held_disk {
+	struct block_device *disk;
+	char *map;
+};
+
+/* Multipath is the one request-based target (dm-mpath.c). */
+static bool visit_multipath(struct block_device *bdev, void *data)
+{
+	struct held_disk *held = data;
+	struct gendisk *upper = bdev->bd_disk;
+
+	if (bdev_is_partition(bdev) || !queue_is_mq(upper->queue) ||
+	    !strstarts(upper->disk_name, "dm-") ||
+	    !is_held_by(held->disk, upper))
+		return false;
+	strscpy(held->map, upper->disk_name, DISK_NAME_LEN);
+	return true;
+}
+
+bool stack_find_multipath(struct block_device *bdev, char *name)
+{
+	struct held_disk held = {.disk = bdev_whole(bdev), .map = name};
+
+	return any_device(bdev, visit_multipath, &held);
+}
+
 /* ---- loop devices ---- */
 
 struct place {

@@ -19,4 +19,11 @@ unsigned int stack_height(struct block_device *bdev);
  */
 bool stack_loop_is_on(struct block_device *bdev, struct block_device *lower);
 
+/*
+ * Finds the request-based device-mapper disk that holds the device's disk, and
+ * copies its name (DISK_NAME_LEN bytes). Returns false if there is none. May
+ * sleep.
+ */
+bool stack_find_multipath(struct block_device *bdev, char *name);
+
 #endif /* _BLKSNAP_STACK_H */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The path of a write, and the end of its device. */
+/* The path of a write, changes past it, and the end of its device. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include "diff_area.h"
 #include "diff_job.h"
 #include "gate.h"
@@ -23,12 +25,41 @@ void tracker_gone(struct blkfilter *flt)
 		diff_area_lose_origin(diff);
 }
 
+/*
+ * The flag, and then the image, both before the change: no read of the image
+ * may return what is new, and no map that was read later may lack it.
+ */
+void tracker_untracked(struct blkfilter *flt, const char *what)
+{
+	struct tracker *tracker = to_tracker(flt);
+	struct diff_area *diff;
+
+	if (!xchg(&tracker->untracked, true))
+		pr_warn("%pg: %s, not tracked: the next backup is a full one\n",
+			flt->bdev, what);
+	smp_mb();
+	diff = READ_ONCE(tracker->diff);
+	if (diff)
+		diff_area_fail(diff, -ESTALE, what);
+}
+
+void tracker_renew_map(struct tracker *tracker)
+{
+	lockdep_assert_held(&tracker->lock);
+	/* Before the map: of what comes meanwhile the next one learns. */
+	if (xchg(&tracker->untracked, false))
+		cbt_map_renew(&tracker->map);
+}
+
 void tracker_start_copying(struct tracker *tracker, struct diff_area *diff)
 {
 	WRITE_ONCE(tracker->diff, diff);
 	smp_mb();
 	if (READ_ONCE(tracker->gone))
 		diff_area_lose_origin(diff);
+	else if (READ_ONCE(tracker->untracked))
+		diff_area_fail(diff, -ESTALE,
+			       "changed, not tracked, during the take");
 }
 
 static bool copy_on_write(struct tracker *tracker, struct bio *bio,

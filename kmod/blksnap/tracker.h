@@ -38,6 +38,7 @@ struct tracker {
 	struct gate *gate;
 	struct diff_area *diff;
 	bool gone;
+	bool untracked;
 	bool taking;
 };
 
@@ -52,8 +53,15 @@ static inline struct tracker *to_tracker(struct blkfilter *flt)
  */
 void tracker_start_copying(struct tracker *tracker, struct diff_area *diff);
 
+/*
+ * Begins a new generation of the map if there was a change that it does not
+ * have. Under tracker.lock. May sleep.
+ */
+void tracker_renew_map(struct tracker *tracker);
+
 /* Of blkfilter_operations. */
 void tracker_gone(struct blkfilter *flt);
+void tracker_untracked(struct blkfilter *flt, const char *what);
 bool tracker_submit_bio(struct blkfilter *flt, struct bio *bio, sector_t sector,
 			sector_t count);
 

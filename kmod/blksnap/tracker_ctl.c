@@ -8,10 +8,23 @@
 #include <linux/uaccess.h>
 
 #include "snapshot.h"
+#include "stack.h"
 #include "tracker.h"
 #include "tracker_ctl.h"
 
 /* ---- attaching and detaching ---- */
+
+/* A multipath map sends requests to its paths, and these are no bios. */
+static int refuse_path(struct block_device *bdev)
+{
+	char map[DISK_NAME_LEN];
+
+	if (!stack_find_multipath(bdev, map))
+		return 0;
+	pr_err("%pg: a path of the multipath map %s, which writes to it past any filter; attach to /dev/%s\n",
+	       bdev, map, map);
+	return -EBUSY;
+}
 
 static struct blkfilter *tracker_attach(struct block_device *bdev,
 					const void __user *opt, u32 optlen)
@@ -22,7 +35,9 @@ static struct blkfilter *tracker_attach(struct block_device *bdev,
 	if (!tracker)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&tracker->lock);
-	ret = cbt_map_init(&tracker->map, bdev);
+	ret = refuse_path(bdev);
+	if (!ret)
+		ret = cbt_map_init(&tracker->map, bdev);
 	if (ret) {
 		kfree(tracker);
 		return ERR_PTR(ret);
@@ -70,6 +85,7 @@ static int ctl_cbtinfo(struct tracker *tracker, void __user *opt, u32 *optlen)
 	if (*optlen < sizeof(info))
 		return -EINVAL;
 	mutex_lock(&tracker->lock);
+	tracker_renew_map(tracker);
 	info.device_capacity = tracker->map.capacity;
 	info.block_size = 1U << tracker->map.block_shift;
 	info.block_count = tracker->map.block_count;
@@ -97,7 +113,7 @@ static const u8 *frozen_bytes(const struct cbt_map *map, u32 cmd, u32 *length)
 /*
  * Copies from *done on, as far as user memory is present. Page faults are not
  * taken here: they may wait for a device, while a take waits for the lock.
- * ENODATA.
+ * ENODATA; ESTALE, the caller has seen a generation that has ended since.
  */
 static int copy_frozen(struct tracker *tracker, u32 cmd,
 		       const struct blksnap_cbtmap *arg, u32 *done, u32 *left)
@@ -108,6 +124,8 @@ static int copy_frozen(struct tracker *tracker, u32 cmd,
 	u32 all;
 
 	lockdep_assert_held(&tracker->lock);
+	if (map->ended)
+		return -ESTALE;
 	bytes = frozen_bytes(map, cmd, &all);
 	if (arg->offset >= all)
 		return -ENODATA;
@@ -135,6 +153,7 @@ static int read_frozen(struct tracker *tracker, u32 cmd, void __user *opt,
 	*optlen = 0;
 	for (;;) {
 		mutex_lock(&tracker->lock);
+		tracker_renew_map(tracker);
 		if (number != tracker->map.active ||
 		    !uuid_equal(&generation, &tracker->map.generation))
 			done = 0;
@@ -283,6 +302,7 @@ static struct blkfilter_operations tracker_operations = {
 	.busy = tracker_busy,
 	.moved = tracker_moved,
 	.gone = tracker_gone,
+	.untracked = tracker_untracked,
 	.detach = tracker_detach,
 	.ctl = tracker_ctl,
 	.submit_bio = tracker_submit_bio,

@@ -64,7 +64,8 @@ struct blksnap_cbtinfo {
  *
  * Reads min(@length, rest of the map). The ioctl returns 0, as the proposal
  * does; the caller knows the size from CBTINFO. ENODATA: @offset is not
- * within the map.
+ * within the map. ESTALE: the device was changed past the filter since the last
+ * take, and the generation has ended.
  *
  * CBTDISCARDS reads a bitmap in the same way, frozen at the same time: bit
  * n % 8 of byte n / 8 is 1 where the last that was done to all of block n was to
