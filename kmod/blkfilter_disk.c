@@ -34,6 +34,7 @@
 #include <linux/srcu.h>
 
 #include "blkfilter_disk.h"
+#include "blkfilter_dm.h"
 #include "blkfilter_flights.h"
 #include "blkfilter_hook.h"
 
@@ -53,6 +54,8 @@ struct hooked_disk {
 	struct delayed_work deferred_work;
 	bool settling; /* new writes are deferred */
 	bool settled;  /* disk_settle() was called; under hook_mutex */
+	struct mutex table_lock; /* nothing of ours is taken under it */
+	struct dm_text *table;	 /* of device-mapper, or NULL; table_lock */
 	struct work_struct free_work;
 };
 
@@ -63,7 +66,8 @@ static struct workqueue_struct *deferred_queue;
 static DEFINE_SPINLOCK(disk_lock);
 /* Serialises making and unpublishing disks, and hooking the bio path. */
 static DEFINE_MUTEX(hook_mutex);
-static unsigned int published_disks; /* under hook_mutex */
+static unsigned int published_disks;	/* under hook_mutex */
+static unsigned int published_dm_disks; /* of these */
 static atomic_t existing_disks = ATOMIC_INIT(0);
 
 /* ---- references ---- */
@@ -323,6 +327,50 @@ void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
 	rcu_read_unlock();
 }
 
+/* Reads the table that the disk has now; returns whether it had the same. */
+static bool update_table(struct hooked_disk *hd)
+{
+	struct dm_text *table = dm_read_text(disk_devt(hd->disk));
+	bool same;
+
+	mutex_lock(&hd->table_lock);
+	same = dm_text_equal(table, hd->table);
+	swap(table, hd->table);
+	mutex_unlock(&hd->table_lock);
+	dm_free_text(table);
+	return same;
+}
+
+/* Returns the disk, referenced, or NULL. */
+static struct hooked_disk *find_dm_disk(const struct mapped_device *md)
+{
+	struct hooked_disk *hd, *found = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < ARRAY_SIZE(hooked_disks) && !found; i++)
+		hlist_for_each_entry_rcu(hd, &hooked_disks[i], node)
+			/* Of device-mapper's disks (dm.c, alloc_dev()). */
+			if (dm_is_disk(hd->disk) &&
+			    hd->disk->private_data == md &&
+			    refcount_inc_not_zero(&hd->users))
+				found = hd;
+	rcu_read_unlock();
+	return found;
+}
+
+void disk_table_replaced(const struct mapped_device *md)
+{
+	struct hooked_disk *hd = find_dm_disk(md);
+
+	if (!hd)
+		return;
+	if (!update_table(hd))
+		disk_tell_untracked(hd->disk,
+				    "its table was replaced by another");
+	put_hooked_disk(hd);
+}
+
 /* ---- which disks are hooked ---- */
 
 static void unpublish(struct hooked_disk *hd)
@@ -331,6 +379,8 @@ static void unpublish(struct hooked_disk *hd)
 	spin_lock(&disk_lock);
 	hlist_del_rcu(&hd->node);
 	spin_unlock(&disk_lock);
+	if (dm_is_disk(hd->disk) && !--published_dm_disks)
+		unhook_dm();
 	if (!--published_disks)
 		unhook_bio_path();
 }
@@ -354,8 +404,31 @@ static void free_hooked_disk(struct work_struct *work)
 	flights_destroy(&hd->flights);
 	/* No bio is deferred any more, but the work may still be returning. */
 	cancel_delayed_work_sync(&hd->deferred_work);
+	dm_free_text(hd->table);
+	mutex_destroy(&hd->table_lock);
 	kfree(hd);
 	atomic_dec(&existing_disks);
+}
+
+/* Hooks what the disk needs, and counts it. */
+static int hook_for(struct gendisk *disk)
+{
+	int ret = published_disks ? 0 : hook_bio_path();
+
+	lockdep_assert_held(&hook_mutex);
+	if (ret)
+		return ret;
+	if (dm_is_disk(disk)) {
+		ret = published_dm_disks ? 0 : hook_dm();
+		if (ret) {
+			if (!published_disks)
+				unhook_bio_path();
+			return ret;
+		}
+		published_dm_disks++;
+	}
+	published_disks++;
+	return 0;
 }
 
 static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
@@ -379,12 +452,10 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	hd->disk = disk;
 	refcount_set(&hd->users, 1);
 	INIT_LIST_HEAD(&hd->filters);
-	if (!published_disks) {
-		ret = hook_bio_path();
-		if (ret)
-			goto err_flights;
-	}
-	published_disks++;
+	mutex_init(&hd->table_lock);
+	ret = hook_for(disk);
+	if (ret)
+		goto err_flights;
 	atomic_inc(&existing_disks);
 	spin_lock(&disk_lock);
 	hlist_add_head_rcu(&hd->node, hooked_disk_bucket(disk));
@@ -431,7 +502,8 @@ struct hooked_disk *disk_to_settle(struct blkfilter *flt)
 	struct hooked_disk *hd = NULL;
 
 	mutex_lock(&hook_mutex);
-	if (!flt->hooked->settled && !queue_is_mq(bdev_get_queue(flt->bdev)))
+	if (!flt->hooked->settled && (dm_is_disk(flt->bdev->bd_disk) ||
+				      !queue_is_mq(bdev_get_queue(flt->bdev))))
 		hd = blkfilter_get_disk(flt);
 	flt->hooked->settled = true;
 	mutex_unlock(&hook_mutex);
@@ -460,6 +532,8 @@ int disk_settle(struct hooked_disk *hd)
 	unsigned long deadline = jiffies + SETTLE_SECONDS * HZ;
 	int ret = 0;
 
+	if (dm_is_disk(hd->disk))
+		update_table(hd);
 	/* A writer that does not see this yet is followed as a flight. */
 	WRITE_ONCE(hd->settling, true);
 	while (!ret && writes_in_flight(hd->disk)) {

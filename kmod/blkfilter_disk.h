@@ -5,6 +5,8 @@
 
 #include "blkfilter.h"
 
+struct mapped_device;
+
 /* In place of submit_bio_noacct(). */
 void filtered_submit_bio(struct bio *bio);
 
@@ -21,7 +23,8 @@ int disk_show_filter(struct blkfilter *flt);
 /*
  * Waits, once for each disk that is not request-based, until the writes that
  * were submitted before its first filter was attached have ended: no bracket
- * and no flight covers them. New writes are put aside meanwhile.
+ * and no flight covers them. New writes are put aside meanwhile. Of a disk of
+ * device-mapper the table is remembered.
  * disk_to_settle() returns a referenced disk, or NULL if there is nothing to
  * wait for; call it under filters_sem, and disk_settle() without any lock and
  * with the device open. ETIMEDOUT after 10 s; EINTR if the caller is being
@@ -41,6 +44,12 @@ void disk_tell_untracked(const struct gendisk *disk, const char *what);
 void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
 					  const void *data),
 			  const void *data, const char *what);
+
+/*
+ * The device has another table now, of which it is asked by the calling task:
+ * tells the filters, unless it is equal to the one before. May sleep.
+ */
+void disk_table_replaced(const struct mapped_device *md);
 
 /* Calls ops->gone as submit_bio is called. @flt is shown. May sleep. */
 void disk_call_gone(struct blkfilter *flt);

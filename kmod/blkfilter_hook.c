@@ -20,6 +20,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/ftrace.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 
@@ -43,21 +44,34 @@ static __always_inline bool may_be_hooked(struct gendisk *disk)
 DEFINE_STATIC_CALL(original_submit_bio_noacct, submit_bio_noacct);
 static bool original_is_traced = true; /* it points to the entry */
 
-static void find_original(void)
+/* Returns where the function goes on behind its fentry, or NULL. */
+static void *behind_fentry(const void *entry)
 {
 	static const u8 endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	static const u8 sealed[] = {0x0f, 0x1f, 0x40, 0x00};
+	static const u8 poison[] = {0x66, 0x0f, 0x1f, 0x00};
 	static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-	const u8 *entry = (const u8 *)submit_bio_noacct;
 	const u8 *p = entry;
 
-	if (!memcmp(p, endbr, sizeof(endbr)))
+	/* The kernel overwrites an ENDBR that no pointer leads to. */
+	if (!memcmp(p, endbr, sizeof(endbr)) ||
+	    !memcmp(p, sealed, sizeof(sealed)) ||
+	    !memcmp(p, poison, sizeof(poison)))
 		p += sizeof(endbr);
-	if (memcmp(p, nop5, sizeof(nop5)) && *p != 0xe8) {
+	return memcmp(p, nop5, sizeof(nop5)) && *p != 0xe8 ? NULL
+							   : (void *)(p + 5);
+}
+
+static void find_original(void)
+{
+	void *original = behind_fentry(submit_bio_noacct);
+
+	if (!original) {
 		pr_info("unknown entry of submit_bio_noacct: %*ph; calls go through ftrace twice\n",
-			16, entry);
+			16, (const u8 *)submit_bio_noacct);
 		return;
 	}
-	static_call_update(original_submit_bio_noacct, (void *)(p + 5));
+	static_call_update(original_submit_bio_noacct, original);
 	original_is_traced = false;
 }
 
@@ -109,6 +123,42 @@ static void notrace request_callback(unsigned long ip, unsigned long parent_ip,
 				     struct ftrace_regs *fregs)
 {
 	handlers.request((struct request *)compat_ftrace_arg(fregs, 0));
+}
+
+/* ---- tables of device-mapper ---- */
+
+struct dm_table;
+
+static struct dm_table *no_swap(struct mapped_device *md,
+				struct dm_table *table)
+{
+	return ERR_PTR(-EINVAL);
+}
+
+/* dm_swap_table() past its fentry, while dm_hook is registered. */
+DEFINE_STATIC_CALL(original_dm_swap_table, no_swap);
+
+/* In place of dm_swap_table(). */
+static noinline struct dm_table *hooked_dm_swap_table(struct mapped_device *md,
+						      struct dm_table *table)
+{
+	struct dm_table *old;
+
+	this_cpu_inc(calls_inside);
+	old = static_call(original_dm_swap_table)(md, table);
+	if (!IS_ERR(old))
+		handlers.table_replaced(md);
+	barrier();
+	this_cpu_dec(calls_inside);
+	return old;
+}
+
+static void notrace dm_swap_table_callback(unsigned long ip,
+					   unsigned long parent_ip,
+					   struct ftrace_ops *ops,
+					   struct ftrace_regs *fregs)
+{
+	compat_ftrace_set_ip(fregs, (unsigned long)hooked_dm_swap_table);
 }
 
 /* ---- ioctls on the fd of a block device ---- */
@@ -176,6 +226,12 @@ static struct hook bio_hooks[] = {
 #endif
 };
 
+/* While there is a hooked disk of device-mapper. */
+static struct hook dm_hook = {
+	.ops = {.func = dm_swap_table_callback, .flags = HOOK_FLAGS},
+	.functions = {"dm_swap_table"},
+};
+
 /* While the module is loaded. */
 static struct hook ioctl_hook = {
 	.ops = {.func = ioctl_callback, .flags = HOOK_FLAGS},
@@ -235,6 +291,7 @@ static void choose_none(void)
 	unsigned int i;
 
 	ftrace_free_filter(&ioctl_hook.ops);
+	ftrace_free_filter(&dm_hook.ops);
 	for (i = 0; i < ARRAY_SIZE(bio_hooks); i++)
 		ftrace_free_filter(&bio_hooks[i].ops);
 }
@@ -263,6 +320,44 @@ int hook_bio_path(void)
 void unhook_bio_path(void)
 {
 	unhook(ARRAY_SIZE(bio_hooks));
+}
+
+/* Kprobes know a function of a module by its name; no probe is armed. */
+static int find_dm_swap_table(void)
+{
+	struct kprobe probe = {
+		.symbol_name = dm_hook.functions[0],
+		.flags = KPROBE_FLAG_DISABLED,
+	};
+	void *original;
+	int ret = register_kprobe(&probe);
+
+	if (ret)
+		return ret;
+	original = behind_fentry(probe.addr);
+	unregister_kprobe(&probe);
+	if (!original)
+		return -EOPNOTSUPP;
+	static_call_update(original_dm_swap_table, original);
+	return 0;
+}
+
+int hook_dm(void)
+{
+	int ret = find_dm_swap_table();
+
+	if (ret) {
+		pr_err("cannot find dm_swap_table: %pe\n", ERR_PTR(ret));
+		return ret;
+	}
+	/* Each time: device-mapper may have been loaded anew. */
+	ret = choose_functions_of(&dm_hook);
+	return ret ? ret : hook_function(&dm_hook);
+}
+
+void unhook_dm(void)
+{
+	unregister_ftrace_function(&dm_hook.ops);
 }
 
 /* ---- module ---- */

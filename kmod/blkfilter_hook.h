@@ -9,17 +9,21 @@
 #include <linux/percpu.h>
 #include <linux/static_call.h>
 
+struct mapped_device;
+
 /**
  * struct hook_handlers - functions to call in place of, or before, the kernel's
  * @submit_bio: in place of submit_bio_noacct(), for a write to a disk that may
  *              be in hooked_disks
  * @request:    before blk_execute_rq(), blk_execute_rq_nowait() and
  *              blk_insert_cloned_request()
+ * @table_replaced: after dm_swap_table(), before I/O goes through the new table
  * @ioctl:      in place of blkdev_ioctl(), for BLKFILTER_*
  */
 struct hook_handlers {
 	void (*submit_bio)(struct bio *bio);
 	void (*request)(struct request *rq);
+	void (*table_replaced)(const struct mapped_device *md);
 	long (*ioctl)(struct block_device *bdev, unsigned int cmd,
 		      void __user *arg);
 };
@@ -34,6 +38,10 @@ void hook_exit(void);
 /* While there is a disk in the table. Callers exclude each other. May sleep. */
 int hook_bio_path(void);
 void unhook_bio_path(void);
+
+/* The same for disks of device-mapper, which is loaded then. */
+int hook_dm(void);
+void unhook_dm(void);
 
 /* Every replacement of a kernel function counts its calls, first and last. */
 DECLARE_PER_CPU(long, calls_inside);

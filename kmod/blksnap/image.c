@@ -164,7 +164,8 @@ int image_show(struct image *image)
 
 	if (!ret)
 		image->shown = true;
-	return ret;
+	/* So says device_add() of a name that there was no memory for. */
+	return ret == -EINVAL ? -ENOMEM : ret;
 }
 
 const char *image_name(const struct image *image)
