@@ -131,7 +131,8 @@ static void submit_deferred(struct work_struct *work)
 
 /* ---- the bio path ---- */
 
-static struct hooked_disk *find_hooked_disk(const struct gendisk *disk)
+static __always_inline struct hooked_disk *
+find_hooked_disk(const struct gendisk *disk)
 {
 	struct hooked_disk *hd;
 
