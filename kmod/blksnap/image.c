@@ -86,8 +86,9 @@ static int open_origin(struct image *image)
 	/* A dead image can be opened, and does not read its origin. */
 	if (!ret || READ_ONCE(image->area->error))
 		return 0;
-	pr_err("%s: cannot open the device %pg, which the image reads: %pe\n",
-	       image_name(image), image->area->bdev, ERR_PTR(ret));
+	pr_err_ratelimited(
+		"%s: cannot open the device %pg, which the image reads: %pe\n",
+		image_name(image), image->area->bdev, ERR_PTR(ret));
 	return ret;
 }
 
