@@ -704,6 +704,7 @@ static int __init blkfilter_init(void)
 	static const struct hook_handlers handlers __initconst = {
 		.submit_bio = filtered_submit_bio,
 		.request = request_executed,
+		.capacity_set = disk_capacity_set,
 		.table_replaced = disk_table_replaced,
 		.ioctl = blkfilter_ioctl,
 	};

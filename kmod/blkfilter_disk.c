@@ -27,6 +27,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cgroup.h>
+#include <linux/major.h>
 #include <linux/part_stat.h>
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
@@ -325,6 +326,43 @@ void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
 		hlist_for_each_entry_rcu(hd, &hooked_disks[i], node)
 			if (matches(hd->disk, data))
 				tell_untracked(hd, what);
+	rcu_read_unlock();
+}
+
+/*
+ * Sets a size whenever it is given a file, a part of one, or a server (loop.c,
+ * nbd.c); another one may have the same size.
+ */
+static bool sets_size_with_content(const struct gendisk *disk)
+{
+	unsigned int major = MAJOR(disk->part0->bd_dev);
+
+	return major == LOOP_MAJOR || major == NBD_MAJOR;
+}
+
+static const char *why_another_content(const struct gendisk *disk,
+				       sector_t sectors)
+{
+	/* The end of a disk that is being removed is told otherwise. */
+	if (test_bit(GD_DEAD, &disk->state))
+		return NULL;
+	/* What grows again, zram after a reset say, may be of the same size. */
+	if (sectors < bdev_nr_sectors(disk->part0))
+		return "it became smaller";
+	return sets_size_with_content(disk) ? "it was given a file or server"
+					    : NULL;
+}
+
+void disk_capacity_set(const struct gendisk *disk, sector_t sectors)
+{
+	const char *why;
+
+	rcu_read_lock();
+	/* Filters pin the memory of their disk. */
+	why = disk_has_filters(disk) ? why_another_content(disk, sectors)
+				     : NULL;
+	if (why)
+		disk_tell_untracked(disk, why);
 	rcu_read_unlock();
 }
 

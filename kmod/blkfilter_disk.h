@@ -46,6 +46,12 @@ void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
 			  const void *data, const char *what);
 
 /*
+ * The disk is about to have this size, perhaps the same: tells its filters if
+ * what it holds may be something else. Any context, except NMI.
+ */
+void disk_capacity_set(const struct gendisk *disk, sector_t sectors);
+
+/*
  * The device has another table now, of which it is asked by the calling task:
  * tells the filters, unless it is equal to the one before. May sleep.
  */

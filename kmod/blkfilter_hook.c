@@ -125,6 +125,17 @@ static void notrace request_callback(unsigned long ip, unsigned long parent_ip,
 	handlers.request((struct request *)compat_ftrace_arg(fregs, 0));
 }
 
+/* ---- sizes ---- */
+
+static void notrace capacity_callback(unsigned long ip, unsigned long parent_ip,
+				      struct ftrace_ops *ops,
+				      struct ftrace_regs *fregs)
+{
+	handlers.capacity_set(
+		(const struct gendisk *)compat_ftrace_arg(fregs, 0),
+		compat_ftrace_arg(fregs, 1));
+}
+
 /* ---- tables of device-mapper ---- */
 
 struct dm_table;
@@ -217,6 +228,10 @@ static struct hook bio_hooks[] = {
 		.ops = {.func = request_callback, .flags = WATCH_FLAGS},
 		.functions = {"blk_insert_cloned_request", "blk_execute_rq",
 			      "blk_execute_rq_nowait"},
+	},
+	{
+		.ops = {.func = capacity_callback, .flags = WATCH_FLAGS},
+		.functions = {"set_capacity", "set_capacity_and_notify"},
 	},
 #ifdef COMPAT_BDEV_WRITE_PAGE
 	{

@@ -17,12 +17,14 @@ struct mapped_device;
  *              be in hooked_disks
  * @request:    before blk_execute_rq(), blk_execute_rq_nowait() and
  *              blk_insert_cloned_request()
+ * @capacity_set: before set_capacity(), in sectors
  * @table_replaced: after dm_swap_table(), before I/O goes through the new table
  * @ioctl:      in place of blkdev_ioctl(), for BLKFILTER_*
  */
 struct hook_handlers {
 	void (*submit_bio)(struct bio *bio);
 	void (*request)(struct request *rq);
+	void (*capacity_set)(const struct gendisk *disk, sector_t sectors);
 	void (*table_replaced)(const struct mapped_device *md);
 	long (*ioctl)(struct block_device *bdev, unsigned int cmd,
 		      void __user *arg);

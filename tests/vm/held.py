@@ -29,6 +29,7 @@ class Held:
     """A taken snapshot of a device that is attached."""
 
     def __init__(self, path, store="/dev/vdd"):
+        self.path = path
         self.device = uapi.Device(path)
         self.snapshot = control.create(store, (64 << 20) // 512)
         self.device.snapshot_add(self.snapshot)
@@ -38,6 +39,14 @@ class Held:
         assert error == 0, error
         self.image = "/dev/" + name
         self.sum = checksum(self.image)
+
+    def let_go(self):
+        """Closes the device: some are not reset while somebody has them open."""
+        self.device.close()
+        self.device = None
+
+    def hold_again(self):
+        self.device = uapi.Device(self.path)
 
     def check_alive(self, what):
         assert self.device.snapshot_info()[0] == 0, f"{what}: the image died"
