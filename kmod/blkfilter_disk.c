@@ -55,7 +55,7 @@ struct hooked_disk {
 	struct delayed_work deferred_work;
 	bool settling; /* new writes are deferred */
 	bool settled;  /* disk_settle() was called; under hook_mutex */
-	struct mutex table_lock; /* nothing of ours is taken under it */
+	struct mutex table_lock; /* alone; held while the table is read */
 	struct dm_text *table;	 /* of device-mapper, or NULL; table_lock */
 	struct work_struct free_work;
 };
@@ -369,10 +369,12 @@ void disk_capacity_set(const struct gendisk *disk, sector_t sectors)
 /* Reads the table that the disk has now; returns whether it had the same. */
 static bool update_table(struct hooked_disk *hd)
 {
-	struct dm_text *table = dm_read_text(disk_devt(hd->disk));
+	struct dm_text *table;
 	bool same;
 
+	/* Two that replace it at once must not remember an older one. */
 	mutex_lock(&hd->table_lock);
+	table = dm_read_text(disk_devt(hd->disk));
 	same = dm_text_equal(table, hd->table);
 	swap(table, hd->table);
 	mutex_unlock(&hd->table_lock);
@@ -566,13 +568,11 @@ static unsigned int writes_in_flight(struct gendisk *disk)
 	return max(sum, 0L);
 }
 
-int disk_settle(struct hooked_disk *hd)
+static int await_earlier_writes(struct hooked_disk *hd)
 {
 	unsigned long deadline = jiffies + SETTLE_SECONDS * HZ;
 	int ret = 0;
 
-	if (dm_is_disk(hd->disk))
-		update_table(hd);
 	/* A writer that does not see this yet is followed as a flight. */
 	WRITE_ONCE(hd->settling, true);
 	while (!ret && writes_in_flight(hd->disk)) {
@@ -586,6 +586,17 @@ int disk_settle(struct hooked_disk *hd)
 	if (ret == -ETIMEDOUT)
 		pr_err("%s: writes that had begun before did not end within %d s; not attached\n",
 		       hd->disk->disk_name, SETTLE_SECONDS);
+	return ret;
+}
+
+int disk_settle(struct hooked_disk *hd)
+{
+	int ret = 0;
+
+	if (dm_is_disk(hd->disk))
+		update_table(hd);
+	if (!queue_is_mq(hd->disk->queue))
+		ret = await_earlier_writes(hd);
 	put_hooked_disk(hd);
 	return ret;
 }
