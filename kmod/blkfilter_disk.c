@@ -56,7 +56,7 @@ struct hooked_disk {
 	bool settling; /* new writes are deferred */
 	bool settled;  /* disk_settle() was called; under hook_mutex */
 	struct mutex table_lock; /* alone; held while the table is read */
-	struct dm_text *table;	 /* of device-mapper, or NULL; table_lock */
+	u64 table; /* number of device-mapper's, or 0; table_lock */
 	struct work_struct free_work;
 };
 
@@ -369,16 +369,15 @@ void disk_capacity_set(const struct gendisk *disk, sector_t sectors)
 /* Reads the table that the disk has now; returns whether it had the same. */
 static bool update_table(struct hooked_disk *hd)
 {
-	struct dm_text *table;
+	u64 before;
 	bool same;
 
 	/* Two that replace it at once must not remember an older one. */
 	mutex_lock(&hd->table_lock);
-	table = dm_read_text(disk_devt(hd->disk));
-	same = dm_text_equal(table, hd->table);
-	swap(table, hd->table);
+	before = hd->table;
+	hd->table = dm_table_number(disk_devt(hd->disk));
+	same = hd->table && hd->table == before;
 	mutex_unlock(&hd->table_lock);
-	dm_free_text(table);
 	return same;
 }
 
@@ -445,7 +444,6 @@ static void free_hooked_disk(struct work_struct *work)
 	flights_destroy(&hd->flights);
 	/* No bio is deferred any more, but the work may still be returning. */
 	cancel_delayed_work_sync(&hd->deferred_work);
-	dm_free_text(hd->table);
 	mutex_destroy(&hd->table_lock);
 	kfree(hd);
 	atomic_dec(&existing_disks);
@@ -739,6 +737,7 @@ int __init disks_init(void)
 
 	if (ret)
 		return ret;
+	dm_init();
 	free_queue = alloc_workqueue("blkfilter", WQ_UNBOUND, 0);
 	/* Reclaim may wait for the writes of this queue. */
 	deferred_queue = alloc_workqueue("blkfilter_deferred",

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/dm-ioctl.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/kdev_t.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/siphash.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -16,11 +20,12 @@
 #define SMALLEST_BUFFER (16UL << 10)
 #define LARGEST_BUFFER (16UL << 20)
 
-/* What the ioctl returns behind its header: targets, and their parameters. */
-struct dm_text {
-	size_t length;
-	u8 bytes[];
-};
+static siphash_key_t hash_key __ro_after_init;
+
+void __init dm_init(void)
+{
+	get_random_bytes(&hash_key, sizeof(hash_key));
+}
 
 bool dm_is_disk(const struct gendisk *disk)
 {
@@ -38,7 +43,8 @@ static int ask(struct file *control, dev_t dev, unsigned long buffer,
 		.version = {DM_VERSION_MAJOR, 0, 0},
 		.data_size = size,
 		.data_start = sizeof(*header),
-		.flags = DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG,
+		.flags = DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG |
+			 DM_SECURE_DATA_FLAG,
 		.dev = huge_encode_dev(dev),
 	};
 	if (copy_to_user(user, header, sizeof(*header)))
@@ -55,73 +61,64 @@ static int ask(struct file *control, dev_t dev, unsigned long buffer,
 	return 0;
 }
 
-static struct dm_text *copy_text(unsigned long buffer,
-				 const struct dm_ioctl *header)
+/* What the ioctl returned behind its header: targets, and their parameters. */
+static int hash_text(unsigned long buffer, const struct dm_ioctl *header,
+		     u64 *number)
 {
+	const void __user *user = (void __user *)(buffer + header->data_start);
 	size_t length = header->data_size - header->data_start;
-	struct dm_text *text =
-		kvmalloc(struct_size(text, bytes, length), GFP_KERNEL);
+	void *text = kvmalloc(max(length, (size_t)1), GFP_KERNEL);
+	int ret = -EFAULT;
 
 	if (!text)
-		return ERR_PTR(-ENOMEM);
-	text->length = length;
-	if (copy_from_user(text->bytes,
-			   (void __user *)(buffer + header->data_start),
-			   length)) {
-		kvfree(text);
-		return ERR_PTR(-EFAULT);
+		return -ENOMEM;
+	if (!copy_from_user(text, user, length)) {
+		*number = siphash(text, length, &hash_key) ?: 1;
+		ret = 0;
 	}
-	return text;
+	kvfree_sensitive(text, length);
+	return ret;
 }
 
-static struct dm_text *read_into(struct file *control, dev_t dev, size_t size)
+static int hash_table(struct file *control, dev_t dev, size_t size, u64 *number)
 {
 	unsigned long buffer = vm_mmap(NULL, 0, size, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	struct dm_ioctl header;
-	struct dm_text *text;
 	int ret;
 
 	if (IS_ERR_VALUE(buffer))
-		return ERR_PTR(buffer);
+		return buffer;
 	ret = ask(control, dev, buffer, size, &header);
-	text = ret ? ERR_PTR(ret) : copy_text(buffer, &header);
+	if (!ret)
+		ret = hash_text(buffer, &header, number);
+	/* Keys; where that fails the pages are freed as they are. */
+	if (clear_user((void __user *)buffer, size))
+		pr_debug("the text of a table was not cleared\n");
 	vm_munmap(buffer, size);
-	return text;
+	return ret;
 }
 
-struct dm_text *dm_read_text(dev_t dev)
+u64 dm_table_number(dev_t dev)
 {
-	struct dm_text *text = ERR_PTR(-ENOSPC);
 	size_t size = SMALLEST_BUFFER;
 	struct file *control;
 	unsigned int noio;
+	u64 number = 0;
+	int ret;
 
 	if (!current->mm)
-		return ERR_PTR(-EIO);
+		return 0;
 	/* To free memory may need the device, which may be suspended. */
 	noio = memalloc_noio_save();
 	control = filp_open(CONTROL_PATH, O_RDWR, 0);
-	if (IS_ERR(control)) {
-		text = ERR_CAST(control);
-		goto out;
+	if (!IS_ERR(control)) {
+		do {
+			ret = hash_table(control, dev, size, &number);
+			size *= 4;
+		} while (ret == -ENOSPC && size <= LARGEST_BUFFER);
+		filp_close(control, NULL);
 	}
-	for (; text == ERR_PTR(-ENOSPC) && size <= LARGEST_BUFFER; size *= 4)
-		text = read_into(control, dev, size);
-	filp_close(control, NULL);
-out:
 	memalloc_noio_restore(noio);
-	return text;
-}
-
-void dm_free_text(struct dm_text *text)
-{
-	if (!IS_ERR_OR_NULL(text))
-		kvfree(text);
-}
-
-bool dm_text_equal(const struct dm_text *a, const struct dm_text *b)
-{
-	return !IS_ERR_OR_NULL(a) && !IS_ERR_OR_NULL(b) &&
-	       a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
+	return number;
 }
