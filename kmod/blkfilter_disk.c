@@ -346,7 +346,7 @@ static const char *why_another_content(const struct gendisk *disk,
 	/* The end of a disk that is being removed is told otherwise. */
 	if (test_bit(GD_DEAD, &disk->state))
 		return NULL;
-	/* What grows again, zram after a reset say, may be of the same size. */
+	/* It may grow to the same size again, as zram does after a reset. */
 	if (sectors < bdev_nr_sectors(disk->part0))
 		return "it became smaller";
 	return sets_size_with_content(disk) ? "it was given a file or server"
@@ -390,7 +390,7 @@ static struct hooked_disk *find_dm_disk(const struct mapped_device *md)
 	rcu_read_lock();
 	for (i = 0; i < ARRAY_SIZE(hooked_disks) && !found; i++)
 		hlist_for_each_entry_rcu(hd, &hooked_disks[i], node)
-			/* Of device-mapper's disks (dm.c, alloc_dev()). */
+			/* alloc_dev() in dm.c sets private_data. */
 			if (dm_is_disk(hd->disk) &&
 			    hd->disk->private_data == md &&
 			    refcount_inc_not_zero(&hd->users))
@@ -449,7 +449,7 @@ static void free_hooked_disk(struct work_struct *work)
 	atomic_dec(&existing_disks);
 }
 
-/* Hooks what the disk needs, and counts it. */
+/* Places the hooks that the disk needs, and counts the disk. */
 static int hook_for(struct gendisk *disk)
 {
 	int ret = published_disks ? 0 : hook_bio_path();

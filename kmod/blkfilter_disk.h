@@ -47,7 +47,7 @@ void disks_tell_untracked(bool (*matches)(const struct gendisk *disk,
 
 /*
  * The disk is about to have this size, perhaps the same: tells its filters if
- * what it holds may be something else. Any context, except NMI.
+ * its content may become another. Any context, except NMI.
  */
 void disk_capacity_set(const struct gendisk *disk, sector_t sectors);
 

@@ -61,7 +61,7 @@ static int ask(struct file *control, dev_t dev, unsigned long buffer,
 	return 0;
 }
 
-/* What the ioctl returned behind its header: targets, and their parameters. */
+/* Hashes the targets and parameters, which the ioctl put behind its header. */
 static int hash_text(unsigned long buffer, const struct dm_ioctl *header,
 		     u64 *number)
 {
@@ -92,7 +92,7 @@ static int hash_table(struct file *control, dev_t dev, size_t size, u64 *number)
 	ret = ask(control, dev, buffer, size, &header);
 	if (!ret)
 		ret = hash_text(buffer, &header, number);
-	/* Keys; where that fails the pages are freed as they are. */
+	/* The text may have keys in it. */
 	if (clear_user((void __user *)buffer, size))
 		pr_debug("the text of a table was not cleared\n");
 	vm_munmap(buffer, size);

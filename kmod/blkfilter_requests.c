@@ -16,7 +16,7 @@ static const char passed[] = "changed by a passthrough command";
 
 /* ---- SCSI ---- */
 
-/* The first byte pair of what the request carries, or -1. */
+/* Returns the first two bytes of the request's data, or -1. */
 static int first_word(const struct request *rq)
 {
 	const struct bio *bio = rq->bio;
@@ -61,7 +61,7 @@ static bool is_nvme_admin_queue(const struct request_queue *q)
 
 	if (q->disk)
 		return false;
-	/* Nothing else tells: "nvme_mq_admin_ops+0x0/0x80 [nvme]", say. */
+	/* The name is "nvme_mq_admin_ops+0x0/0x80 [nvme]", for example. */
 	sprint_symbol(name, (unsigned long)q->mq_ops);
 	return strstr(name, "nvme") && strstr(name, "admin");
 }
@@ -133,7 +133,7 @@ static void check_passthrough(struct request *rq)
 			disks_tell_untracked(is_head_of, disk->disk_name,
 					     passed);
 	} else if (is_nvme_admin_queue(rq->q)) {
-		/* Of any controller: none tells its namespaces' disks. */
+		/* A controller does not lead to the disks of its namespaces. */
 		if (!nvme_admin_command_is_harmless(nvme_opcode(rq)))
 			disks_tell_untracked(is_any_nvme, NULL, passed);
 	}
