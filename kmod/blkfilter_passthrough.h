@@ -11,9 +11,9 @@
 #include <linux/types.h>
 
 /*
- * @cdb: command descriptor block, of 32 bytes (SPC-5, SBC-4, SAT-4 for what it
- * carries to an ATA disk). @sct_action: of an ATA command that writes the SCT
- * command log, the action code in its data, or -1 if it is not known.
+ * @cdb is the command descriptor block, 32 bytes (SPC-5, SBC-4; SAT-4 describes
+ * the ATA commands in it). @sct_action is the action code in the data of an ATA
+ * command that writes the SCT command log, or -1 if it is not known.
  */
 bool scsi_command_is_harmless(const u8 *cdb, int sct_action);
 

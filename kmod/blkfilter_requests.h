@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Requests that reach a disk without a bio of that disk: those of a
- * request-based device-mapper above it, and passthrough commands (SG_IO, bsg,
+ * Watches requests that reach a disk without a bio of that disk. A multipath
+ * map sends them to its paths; passthrough commands are others (SG_IO, bsg,
  * NVMe ioctls, SCSI and NVMe targets).
  */
 #ifndef _BLKFILTER_REQUESTS_H
@@ -10,8 +10,8 @@
 struct request;
 
 /*
- * @rq is about to be executed. If it may change what a disk with filters holds,
- * they are told. Any context, except NMI.
+ * Tells the filters of the disk if @rq, which is about to be executed, may
+ * change its data. Any context, except NMI.
  */
 void request_executed(struct request *rq);
 

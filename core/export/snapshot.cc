@@ -36,7 +36,7 @@ Result<void> check_alive(const kernel::Filter& filter,
                          const cbt::ChangeMap* map) {
   const auto info = filter.snapshot_info();
   if (!info) return Error{EIO, info.error().message};
-  // First: what it died of may have ended the generation as well.
+  // Checked first: a change past the filter ends the generation as well.
   if (info->error_code != 0) return corrupted(filter, info->error_code);
   if (map) {
     const auto now = filter.cbt_info();

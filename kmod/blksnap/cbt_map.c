@@ -135,7 +135,7 @@ void cbt_map_take(struct cbt_map *map)
 {
 	memcpy(map->frozen_discards, map->discards,
 	       cbt_map_discards_length(map));
-	/* As if attached just now. */
+	/* The numbers of this generation are used up. */
 	if (map->active == U8_MAX)
 		cbt_map_renew(map);
 	memcpy(map->frozen, map->writes, map->block_count);

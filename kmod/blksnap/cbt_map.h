@@ -41,8 +41,9 @@ bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev);
 void cbt_map_destroy(struct cbt_map *map);
 
 /*
- * Begins a new generation, as if made just now. cbt_map_mark() may run: what it
- * marks may be lost, and nobody asks for changes since before the first take.
+ * Begins a new generation, as cbt_map_init() does. cbt_map_mark() may run. Its
+ * marks may be lost; no checkpoint is older than the first take, which comes
+ * later.
  */
 void cbt_map_renew(struct cbt_map *map);
 

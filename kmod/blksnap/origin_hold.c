@@ -22,7 +22,7 @@ struct origin_hold {
 	spinlock_t lock;	   /* innermost; guards the fields below */
 	bool wanted;		   /* to be open */
 	bool working;
-	int error; /* of the last open, or 0 */
+	int error; /* error of the last open, or 0 */
 };
 
 static struct workqueue_struct *hold_queue;

@@ -26,8 +26,8 @@ void tracker_gone(struct blkfilter *flt)
 }
 
 /*
- * The flag, and then the image, both before the change: no read of the image
- * may return what is new, and no map that was read later may lack it.
+ * Sets the flag, and then kills the image, before the device changes. No read
+ * of the image returns new data then, and no later map misses the change.
  */
 void tracker_untracked(struct blkfilter *flt, const char *what)
 {
@@ -46,7 +46,7 @@ void tracker_untracked(struct blkfilter *flt, const char *what)
 void tracker_renew_map(struct tracker *tracker)
 {
 	lockdep_assert_held(&tracker->lock);
-	/* Before the map: of what comes meanwhile the next one learns. */
+	/* Cleared before the map: a change from now on sets it again. */
 	if (xchg(&tracker->untracked, false))
 		cbt_map_renew(&tracker->map);
 }

@@ -26,6 +26,8 @@ struct gate;
  *            the snapshot before it is freed.
  * @gate:     a take is on: bios wait there, or NULL. Read in the bio path.
  * @gone:     the device was removed; nothing of it can be relied on
+ * @untracked: the device changed, or is about to, in a way that @map does not
+ *            have; set in any context. tracker_renew_map() clears it.
  * @taking:   a take is at it, or a worker of one; then it is not detached
  * @diff:     the snapshot is taken: where old data goes, or NULL. Read in the
  *            bio path; blkfilter_synchronize() waits for those who read it.
