@@ -91,7 +91,8 @@ static long control_features(void __user *argp)
 		.features = BLKSNAP_FEATURE_IMAGE_WRITE |
 			    BLKSNAP_FEATURE_STORAGE_ON_ORIGIN |
 			    BLKSNAP_FEATURE_STATISTICS |
-			    BLKSNAP_FEATURE_DISCARDS,
+			    BLKSNAP_FEATURE_DISCARDS |
+			    BLKSNAP_FEATURE_QUIESCED,
 	};
 
 	return copy_to_user(argp, &arg, sizeof(arg)) ? -EFAULT : 0;

@@ -26,7 +26,10 @@ struct snapshot_member {
 	dev_t dev;
 	struct diff_area *area; /* from the take on; under tracker.lock too */
 	struct image *image;	/* likewise */
-	struct cbt_map *map; /* while taking: to change places with, or NULL */
+	u32 quiesced;		/* enum blksnap_quiesced_how; likewise */
+	/* While taking: */
+	struct take_member *taken;
+	struct cbt_map *map; /* to change places with, or NULL */
 };
 
 struct snapshot {
@@ -161,6 +164,7 @@ static int prepare_member(struct snapshot *snapshot,
 
 	if (IS_ERR(taken))
 		return PTR_ERR(taken);
+	member->taken = taken;
 	mutex_lock(&member->tracker->lock);
 	ret = make_area(snapshot, member);
 	mutex_unlock(&member->tracker->lock);
@@ -275,9 +279,12 @@ static int prepare_and_take(struct snapshot *snapshot)
 	}
 	if (!ret)
 		ret = take_run(take, &snapshot->gate, &snapshot->lock);
-	take_end(take);
-	list_for_each_entry(member, &snapshot->members, link)
+	list_for_each_entry(member, &snapshot->members, link) {
+		if (!ret)
+			member->quiesced = member->taken->quiesced;
 		drop_map(member);
+	}
+	take_end(take);
 	return ret;
 }
 
@@ -430,6 +437,16 @@ void snapshot_member_info(struct snapshot_member *member,
 		return;
 	info->error_code = READ_ONCE(member->area->error);
 	strscpy(info->image, image_name(member->image), sizeof(info->image));
+}
+
+int snapshot_member_quiesced(struct snapshot_member *member,
+			     struct blksnap_quiesced *quiesced)
+{
+	lockdep_assert_held(&member->tracker->lock);
+	if (!member->image || !READ_ONCE(member->snapshot->taken))
+		return -ENODATA;
+	quiesced->how = member->quiesced;
+	return 0;
 }
 
 void snapshot_forget(struct tracker *tracker)

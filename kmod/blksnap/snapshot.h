@@ -40,5 +40,8 @@ void snapshot_forget(struct tracker *tracker);
 /* What SNAPSHOTINFO says; under the tracker's lock. */
 void snapshot_member_info(struct snapshot_member *member,
 			  struct blksnap_snapshotinfo *info);
+/* What SNAPSHOTQUIESCED says, likewise. ENODATA before the take. */
+int snapshot_member_quiesced(struct snapshot_member *member,
+			     struct blksnap_quiesced *quiesced);
 
 #endif /* _BLKSNAP_SNAPSHOT_H */

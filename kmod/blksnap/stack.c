@@ -20,9 +20,6 @@
 #include "compat.h"
 #include "stack.h"
 
-/* Recursion stops here. */
-#define STACK_MAX 8
-
 /* Returns the child, referenced, or NULL. Puts @parent, unless it is NULL. */
 static struct kernfs_node *step_down(struct kernfs_node *parent,
 				     const char *name)
@@ -34,28 +31,37 @@ static struct kernfs_node *step_down(struct kernfs_node *parent,
 	return child;
 }
 
+bool stack_in_sysfs(const char *path)
+{
+	struct kernfs_node *at = compat_kernfs_parent(kernel_kobj->sd);
+	char *copy = kstrdup(path, GFP_KERNEL);
+	char *rest = copy, *name;
+
+	if (!copy)
+		return false;
+	kernfs_get(at);
+	while ((name = strsep(&rest, "/")))
+		if (*name)
+			at = step_down(at, name);
+	kernfs_put(at);
+	kfree(copy);
+	return at;
+}
+
 /*
  * Walks names from the root of sysfs: bd_holder_dir is freed without a lock
  * while its device is being removed.
  */
 static bool is_held_by(struct block_device *bdev, struct gendisk *upper)
 {
-	struct kernfs_node *at = compat_kernfs_parent(kernel_kobj->sd);
-	char *path = kobject_get_path(&bdev->bd_device.kobj, GFP_KERNEL);
-	char *rest = path, *name;
-	bool held;
+	char *device = kobject_get_path(&bdev->bd_device.kobj, GFP_KERNEL);
+	char *link = device ? kasprintf(GFP_KERNEL, "%s/holders/%s", device,
+					kobject_name(&disk_to_dev(upper)->kobj))
+			    : NULL;
+	bool held = link && stack_in_sysfs(link);
 
-	if (!path)
-		return false;
-	kernfs_get(at);
-	while ((name = strsep(&rest, "/")))
-		if (*name)
-			at = step_down(at, name);
-	at = step_down(at, "holders");
-	at = step_down(at, kobject_name(&disk_to_dev(upper)->kobj));
-	held = at;
-	kernfs_put(at);
-	kfree(path);
+	kfree(link);
+	kfree(device);
 	return held;
 }
 
@@ -75,41 +81,30 @@ static bool any_device(const struct block_device *any,
 	return found;
 }
 
-/* ---- height ---- */
+/* ---- disks above ---- */
 
-struct below {
-	struct gendisk *upper;
-	unsigned int depth;
-	unsigned int height;
+struct above {
+	struct block_device *lower;
+	void (*visit)(struct gendisk *upper, void *data);
+	void *data;
 };
 
-static unsigned int height_of(struct gendisk *disk, unsigned int depth);
-
-static bool visit_below(struct block_device *bdev, void *data)
+static bool visit_above(struct block_device *bdev, void *data)
 {
-	struct below *below = data;
+	struct above *above = data;
 
-	if (is_held_by(bdev, below->upper))
-		below->height =
-			max(below->height,
-			    1 + height_of(bdev->bd_disk, below->depth + 1));
+	if (!bdev_is_partition(bdev) && is_held_by(above->lower, bdev->bd_disk))
+		above->visit(bdev->bd_disk, above->data);
 	return false;
 }
 
-static unsigned int height_of(struct gendisk *disk, unsigned int depth)
+void stack_visit_above(struct block_device *bdev,
+		       void (*visit)(struct gendisk *upper, void *data),
+		       void *data)
 {
-	struct below below = {.upper = disk, .depth = depth};
+	struct above above = {.lower = bdev, .visit = visit, .data = data};
 
-	if (depth < STACK_MAX)
-		any_device(disk->part0, visit_below, &below);
-	return below.height;
-}
-
-unsigned int stack_height(struct block_device *bdev)
-{
-	/* Request-based disks are plain, except multipath maps. */
-	return queue_is_mq(bdev_get_queue(bdev)) ? 0
-						 : height_of(bdev->bd_disk, 0);
+	any_device(bdev, visit_above, &above);
 }
 
 /* ---- multipath ---- */

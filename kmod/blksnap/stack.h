@@ -5,11 +5,20 @@
 
 #include <linux/blkdev.h>
 
+/* Where recursion through layers of devices stops. */
+#define STACK_MAX 8
+
+/* Returns true if sysfs has a file, link or folder of this path. May sleep. */
+bool stack_in_sysfs(const char *path);
+
 /*
- * Number of layers of device-mapper, md or bcache from this device down to a
- * plain disk, which has 0. The caller holds the device. May sleep.
+ * Calls @visit for each disk of device-mapper, md or bcache that uses this
+ * device directly. The disk stays until @visit returns. The caller holds the
+ * device. May sleep.
  */
-unsigned int stack_height(struct block_device *bdev);
+void stack_visit_above(struct block_device *bdev,
+		       void (*visit)(struct gendisk *upper, void *data),
+		       void *data);
 
 /*
  * Returns true if @bdev is a loop device whose file lies on @lower, directly or

@@ -13,6 +13,7 @@
 #include "diff_area.h"
 #include "gate.h"
 #include "params.h"
+#include "quiesce.h"
 #include "stack.h"
 #include "take.h"
 #include "tracker.h"
@@ -23,12 +24,12 @@ enum part_state {
 	PART_FROZEN,
 };
 
-/* A block device to freeze: the member itself, or a partition of its disk. */
+/* What is to be at rest. */
 struct take_part {
 	struct take *take;
 	struct take_member *member;
-	struct block_device *bdev; /* referenced; the member holds its disk */
-	enum part_state state;	   /* under take.lock */
+	struct quiesce_target *target; /* in member->targets */
+	enum part_state state;	       /* under take.lock */
 	struct work_struct sync_work;
 };
 
@@ -36,11 +37,15 @@ struct take {
 	struct kref ref; /* the caller, and workers */
 	spinlock_t lock; /* innermost */
 	bool abandoned;	 /* the freezing worker must stop; under @lock */
+	struct work_struct find_work;
+	struct completion found;
+	int find_error;
 	atomic_t syncing;
 	struct completion synced;
 	struct work_struct freeze_work;
 	struct completion frozen;
-	int freeze_error;
+	unsigned int nr_parts;
+	struct take_part *parts; /* in the order in which they are frozen */
 	unsigned int count;
 	struct take_member members[];
 };
@@ -50,20 +55,17 @@ static struct workqueue_struct *take_queue;
 #define for_each_member(take, member)    \
 	for ((member) = (take)->members; \
 	     (member) < (take)->members + (take)->count; (member)++)
-#define for_each_part(member, part)    \
-	for ((part) = (member)->parts; \
-	     (part) < (member)->parts + (member)->nr_parts; (part)++)
+#define for_each_part(take, part)    \
+	for ((part) = (take)->parts; \
+	     (part) < (take)->parts + (take)->nr_parts; (part)++)
 
 /* ---- life ---- */
 
 static void free_take(struct kref *ref)
 {
 	struct take *take = container_of(ref, struct take, ref);
-	struct take_member *member;
 
-	/* Not in put_member(): a late worker still reads them. */
-	for_each_member(take, member)
-		kfree(member->parts);
+	kvfree(take->parts);
 	kfree(take);
 }
 
@@ -76,6 +78,7 @@ struct take *take_alloc(unsigned int count)
 		return NULL;
 	kref_init(&take->ref);
 	spin_lock_init(&take->lock);
+	init_completion(&take->found);
 	init_completion(&take->synced);
 	init_completion(&take->frozen);
 	return take;
@@ -95,6 +98,7 @@ struct take_member *take_add(struct take *take, struct tracker *tracker)
 		return ERR_PTR(-ENODEV);
 	}
 	member->tracker = tracker;
+	INIT_LIST_HEAD(&member->targets);
 	atomic_set(&member->users, 1);
 	take->count++;
 	member->drain = blkfilter_drain_alloc();
@@ -105,12 +109,10 @@ struct take_member *take_add(struct take *take, struct tracker *tracker)
 static void put_member(struct take_member *member)
 {
 	struct tracker *tracker = member->tracker;
-	struct take_part *part;
 
 	if (!atomic_dec_and_test(&member->users))
 		return;
-	for_each_part(member, part)
-		put_device(&part->bdev->bd_device);
+	quiesce_forget(&member->targets);
 	blkfilter_drain_put(member->drain);
 	smp_store_release(&tracker->taking, false);
 	/* After this the tracker may be freed. */
@@ -126,67 +128,7 @@ void take_end(struct take *take)
 	kref_put(&take->ref, free_take);
 }
 
-/* ---- parts ---- */
-
-/* Returns the next partition from *idx on, referenced, or NULL. */
-static struct block_device *next_part(struct gendisk *disk, unsigned long *idx)
-{
-	struct block_device *part;
-
-	rcu_read_lock();
-	while ((part = xa_find(&disk->part_tbl, idx, ULONG_MAX, XA_PRESENT)) &&
-	       !kobject_get_unless_zero(&part->bd_device.kobj))
-		(*idx)++;
-	rcu_read_unlock();
-	return part;
-}
-
-/* Compares sectors: re-reading a table makes new devices of partitions. */
-static bool belongs_to(struct block_device *part, struct block_device *bdev)
-{
-	return !bdev_is_partition(bdev) || blkfilter_same_sectors(part, bdev);
-}
-
-static int find_parts(struct take *take, struct take_member *member)
-{
-	struct block_device *bdev = member->tracker->filter.bdev;
-	struct block_device *part;
-	unsigned int room = 0;
-	unsigned long idx;
-
-	xa_for_each(&bdev->bd_disk->part_tbl, idx, part)
-		room++;
-	member->parts =
-		kcalloc(max(room, 1U), sizeof(*member->parts), GFP_KERNEL);
-	if (!member->parts)
-		return -ENOMEM;
-	idx = 0;
-	while (member->nr_parts < room &&
-	       (part = next_part(bdev->bd_disk, &idx))) {
-		idx++;
-		if (!belongs_to(part, bdev)) {
-			put_device(&part->bd_device);
-			continue;
-		}
-		member->parts[member->nr_parts++] = (struct take_part){
-			.take = take,
-			.member = member,
-			.bdev = part,
-		};
-	}
-	if (member->nr_parts)
-		return 0;
-	pr_err("%pg: the partition is not there; no snapshot\n", bdev);
-	return -ENODEV;
-}
-
-/* Upper devices first: freezing them writes to the lower ones. */
-static int compare_heights(const void *a, const void *b)
-{
-	const struct take_member *x = a, *y = b;
-
-	return x->height > y->height ? -1 : x->height < y->height;
-}
+/* ---- before ---- */
 
 /* A loop device on a frozen file system would never drain. */
 static int refuse_loops(struct take *take)
@@ -206,28 +148,6 @@ static int refuse_loops(struct take *take)
 			       bdev, lower);
 			return -EBUSY;
 		}
-	}
-	return 0;
-}
-
-static int prepare(struct take *take)
-{
-	struct take_member *member;
-	int ret = refuse_loops(take);
-
-	if (ret)
-		return ret;
-	if (take->count > 1) {
-		for_each_member(take, member)
-			member->height =
-				stack_height(member->tracker->filter.bdev);
-		sort(take->members, take->count, sizeof(*take->members),
-		     compare_heights, NULL);
-	}
-	for_each_member(take, member) {
-		ret = find_parts(take, member);
-		if (ret)
-			return ret;
 	}
 	return 0;
 }
@@ -265,6 +185,83 @@ static int wait_until(struct take *take, struct completion *done,
 	}
 }
 
+/* ---- finding ---- */
+
+static const char *and_others(const struct take *take)
+{
+	return take->count > 1 ? " and others" : "";
+}
+
+static void find_parts(struct work_struct *work)
+{
+	struct take *take = container_of(work, struct take, find_work);
+	struct take_member *member;
+
+	for_each_member(take, member) {
+		if (!take->find_error)
+			take->find_error = quiesce_find(
+				member->tracker->filter.bdev, &member->targets);
+		put_member(member);
+	}
+	complete(&take->found);
+	kref_put(&take->ref, free_take);
+}
+
+/* Upper devices first: freezing them writes to the lower ones. */
+static int compare_heights(const void *a, const void *b)
+{
+	const struct take_part *x = a, *y = b;
+
+	return x->target->height > y->target->height
+		       ? -1
+		       : x->target->height < y->target->height;
+}
+
+static int make_parts(struct take *take)
+{
+	struct quiesce_target *target;
+	struct take_member *member;
+	unsigned int count = 0;
+
+	for_each_member(take, member)
+		list_for_each_entry(target, &member->targets, link)
+			count++;
+	take->parts = kvcalloc(count, sizeof(*take->parts), GFP_KERNEL);
+	if (!take->parts)
+		return -ENOMEM;
+	for_each_member(take, member)
+		list_for_each_entry(target, &member->targets, link)
+			take->parts[take->nr_parts++] = (struct take_part){
+				.take = take,
+				.member = member,
+				.target = target,
+			};
+	sort(take->parts, take->nr_parts, sizeof(*take->parts), compare_heights,
+	     NULL);
+	return 0;
+}
+
+/* Looks in a worker: this waits for file systems, of whatever device. */
+static int find(struct take *take, unsigned long deadline)
+{
+	struct take_member *member;
+	int ret;
+
+	kref_get(&take->ref);
+	for_each_member(take, member)
+		atomic_inc(&member->users);
+	INIT_WORK(&take->find_work, find_parts);
+	queue_work(take_queue, &take->find_work);
+	ret = wait_until(take, &take->found, deadline);
+	if (ret == -ETIMEDOUT)
+		pr_err("%pg%s: their file systems were not found within %u s (take_sync_timeout); no snapshot\n",
+		       take->members->tracker->filter.bdev, and_others(take),
+		       READ_ONCE(take_sync_timeout));
+	if (!ret)
+		ret = take->find_error;
+	return ret ?: make_parts(take);
+}
+
 /* ---- syncing ---- */
 
 static void sync_part(struct work_struct *work)
@@ -274,7 +271,7 @@ static void sync_part(struct work_struct *work)
 	struct take_member *member = part->member;
 	struct take *take = part->take;
 
-	compat_bdev_sync(part->bdev);
+	quiesce_sync(part->target);
 	put_member(member);
 	if (atomic_dec_and_test(&take->syncing))
 		complete(&take->synced);
@@ -282,43 +279,30 @@ static void sync_part(struct work_struct *work)
 }
 
 /* Syncs all parts at the same time. */
-static int sync_parts(struct take *take)
+static int sync_parts(struct take *take, unsigned long deadline)
 {
-	unsigned int seconds = READ_ONCE(take_sync_timeout);
-	struct take_member *member;
 	struct take_part *part;
 	int ret;
 
 	atomic_set(&take->syncing, 1);
-	for_each_member(take, member) {
-		for_each_part(member, part) {
-			kref_get(&take->ref);
-			atomic_inc(&member->users);
-			atomic_inc(&take->syncing);
-			INIT_WORK(&part->sync_work, sync_part);
-			queue_work(take_queue, &part->sync_work);
-		}
+	for_each_part(take, part) {
+		kref_get(&take->ref);
+		atomic_inc(&part->member->users);
+		atomic_inc(&take->syncing);
+		INIT_WORK(&part->sync_work, sync_part);
+		queue_work(take_queue, &part->sync_work);
 	}
 	if (atomic_dec_and_test(&take->syncing))
 		complete(&take->synced);
-	ret = wait_until(take, &take->synced, jiffies + seconds * HZ);
+	ret = wait_until(take, &take->synced, deadline);
 	if (ret == -ETIMEDOUT)
 		pr_err("%pg%s: not written back within %u s (take_sync_timeout); no snapshot\n",
-		       take->members->tracker->filter.bdev,
-		       take->count > 1 ? " and others" : "", seconds);
+		       take->members->tracker->filter.bdev, and_others(take),
+		       READ_ONCE(take_sync_timeout));
 	return ret;
 }
 
 /* ---- freezing ---- */
-
-static void thaw_part(struct take_part *part)
-{
-	int ret = compat_bdev_thaw(part->bdev);
-
-	if (ret)
-		pr_err("%pg: cannot thaw the file system: %pe\n", part->bdev,
-		       ERR_PTR(ret));
-}
 
 /* Returns false if the take has been abandoned. */
 static bool begin_freezing(struct take_part *part)
@@ -353,39 +337,27 @@ static bool end_freezing(struct take_part *part, bool frozen)
 static bool freeze_part(struct take_part *part)
 {
 	struct take_member *member = part->member;
-	bool in_time;
-	int ret;
+	bool frozen, in_time;
 
 	if (!begin_freezing(part))
 		return false;
-	ret = compat_bdev_freeze(part->bdev);
-	/* Somebody else has frozen it and will thaw it. */
-	if (ret == COMPAT_ALREADY_FROZEN)
-		sync_blockdev(part->bdev);
-	if (ret < 0)
-		pr_err("%pg: cannot freeze the file system: %pe\n", part->bdev,
-		       ERR_PTR(ret));
-	in_time = end_freezing(part, !ret);
-	if (!in_time && !ret)
-		thaw_part(part);
-	else if (ret < 0)
-		part->take->freeze_error = ret;
+	frozen = quiesce_freeze(part->target);
+	in_time = end_freezing(part, frozen);
+	if (!in_time && frozen)
+		quiesce_thaw(part->target);
 	put_member(member);
-	return in_time && ret >= 0;
+	return in_time;
 }
 
 static void freeze_parts(struct work_struct *work)
 {
 	struct take *take = container_of(work, struct take, freeze_work);
 	unsigned int noio = memalloc_noio_save();
-	struct take_member *member;
 	struct take_part *part;
 
-	for_each_member(take, member)
-		for_each_part(member, part)
-			if (!freeze_part(part))
-				goto out;
-out:
+	for_each_part(take, part)
+		if (!freeze_part(part))
+			break;
 	memalloc_noio_restore(noio);
 	complete(&take->frozen);
 	kref_put(&take->ref, free_take);
@@ -393,7 +365,6 @@ out:
 
 static int freeze(struct take *take, unsigned long deadline)
 {
-	struct take_member *member;
 	struct take_part *part;
 	int ret;
 
@@ -401,15 +372,12 @@ static int freeze(struct take *take, unsigned long deadline)
 	INIT_WORK(&take->freeze_work, freeze_parts);
 	queue_work(take_queue, &take->freeze_work);
 	ret = wait_until(take, &take->frozen, deadline);
-	if (!ret)
-		return take->freeze_error;
 	if (ret == -ETIMEDOUT)
-		for_each_member(take, member)
-			for_each_part(member, part)
-				if (READ_ONCE(part->state) == PART_FREEZING)
-					pr_err("%pg: not frozen within %u s (take_timeout); no snapshot\n",
-					       part->bdev,
-					       READ_ONCE(take_timeout));
+		for_each_part(take, part)
+			if (READ_ONCE(part->state) == PART_FREEZING)
+				pr_err("%pg: not frozen within %u s (take_timeout); no snapshot\n",
+				       part->target->bdev,
+				       READ_ONCE(take_timeout));
 	return ret;
 }
 
@@ -421,14 +389,9 @@ static void thaw(struct take *take)
 	spin_lock(&take->lock);
 	take->abandoned = true;
 	spin_unlock(&take->lock);
-	for (i = take->count; i--;) {
-		struct take_member *member = &take->members[i];
-		unsigned int k;
-
-		for (k = member->nr_parts; k--;)
-			if (member->parts[k].state == PART_FROZEN)
-				thaw_part(&member->parts[k]);
-	}
+	for (i = take->nr_parts; i--;)
+		if (take->parts[i].state == PART_FROZEN)
+			quiesce_thaw(take->parts[i].target);
 }
 
 /* ---- the instant ---- */
@@ -506,6 +469,7 @@ static void flip(struct take *take)
 	struct take_member *member;
 
 	for_each_member(take, member) {
+		member->quiesced = quiesce_worst(&member->targets);
 		if (member->map)
 			swap(*member->map, member->tracker->map);
 		cbt_map_take(&member->tracker->map);
@@ -539,9 +503,13 @@ int take_run(struct take *take, struct gate *gate, struct mutex *outer)
 	unsigned int noio;
 	int ret;
 
-	ret = prepare(take);
+	ret = refuse_loops(take);
+	if (ret)
+		return ret;
+	deadline = jiffies + READ_ONCE(take_sync_timeout) * HZ;
+	ret = find(take, deadline);
 	if (!ret)
-		ret = sync_parts(take);
+		ret = sync_parts(take, deadline);
 	if (ret)
 		return ret;
 

@@ -2,9 +2,10 @@
 /*
  * A take: one instant between two writes for all devices of a snapshot.
  *
- *   1. sync all file systems at once, so that a large backlog of one is not
- *      written back while others are frozen;
- *   2. freeze the file systems, upper devices of a stack first;
+ *   1. find the file systems that stand on the devices (quiesce.h), and sync
+ *      all at once, so that a large backlog of one is not written back while
+ *      others are frozen;
+ *   2. freeze them, upper devices of a stack first;
  *   3. close the gate: new writes are put aside, nobody sleeps;
  *   4. drain the writes that had passed the filters: from here on no device
  *      changes;
@@ -24,6 +25,7 @@
 #ifndef _BLKSNAP_TAKE_H
 #define _BLKSNAP_TAKE_H
 
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 
@@ -38,19 +40,19 @@ struct tracker;
  * struct take_member - one device
  * @area: its copy on write begins here; set by the caller before take_run()
  * @map:  replaces the tracker's map, or NULL; set by the caller as well
+ * @quiesced: enum blksnap_quiesced_how; set by take_run() if it returns 0
  *
  * The rest is private to take.c.
  */
 struct take_member {
 	struct diff_area *area;
 	struct cbt_map *map;
+	u32 quiesced;
 
 	struct tracker *tracker;
-	unsigned int height; /* in its stack */
-	atomic_t users;	     /* the caller, and workers */
+	atomic_t users; /* the caller, and workers */
 	struct blkfilter_drain *drain;
-	unsigned int nr_parts; /* frozen together with it */
-	struct take_part *parts;
+	struct list_head targets; /* struct quiesce_target */
 };
 
 int take_module_init(void);
@@ -69,12 +71,15 @@ struct take_member *take_add(struct take *take, struct tracker *tracker);
 /*
  * Steps 1 to 6; once. @outer: the mutex, held by the caller, inside which
  * several trackers may be locked. ETIMEDOUT; EINTR; EBUSY, the file of a loop
- * device lies on another device of the take; ENOMEM; errors of freezing. May
- * sleep. The pointers that take_add() returned are invalid afterwards.
+ * device lies on another device of the take; ENODEV, a device is going away;
+ * ENOMEM. May sleep.
  */
 int take_run(struct take *take, struct gate *gate, struct mutex *outer);
 
-/* Releases the devices, and frees the take once its workers have returned. */
+/*
+ * Releases the devices, and frees the take once its workers have returned. The
+ * pointers that take_add() returned are invalid then.
+ */
 void take_end(struct take *take);
 
 #endif /* _BLKSNAP_TAKE_H */

@@ -273,6 +273,24 @@ static int ctl_snapshotinfo(struct tracker *tracker, void __user *opt,
 	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
+static int ctl_snapshotquiesced(struct tracker *tracker, void __user *opt,
+				u32 *optlen)
+{
+	struct blksnap_quiesced quiesced = {};
+	int ret = -ENOENT;
+
+	if (*optlen < sizeof(quiesced))
+		return -EINVAL;
+	mutex_lock(&tracker->lock);
+	if (tracker->member)
+		ret = snapshot_member_quiesced(tracker->member, &quiesced);
+	mutex_unlock(&tracker->lock);
+	if (ret)
+		return ret;
+	*optlen = sizeof(quiesced);
+	return copy_to_user(opt, &quiesced, sizeof(quiesced)) ? -EFAULT : 0;
+}
+
 static int tracker_ctl(struct blkfilter *flt, u32 cmd, void __user *opt,
 		       u32 *optlen)
 {
@@ -290,6 +308,8 @@ static int tracker_ctl(struct blkfilter *flt, u32 cmd, void __user *opt,
 		return ctl_snapshotadd(tracker, opt, optlen);
 	case BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO:
 		return ctl_snapshotinfo(tracker, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED:
+		return ctl_snapshotquiesced(tracker, opt, optlen);
 	default:
 		return -ENOTTY;
 	}

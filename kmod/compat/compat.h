@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/kernfs.h>
+#include <linux/module.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -127,6 +128,77 @@ static inline int compat_bdev_thaw(struct block_device *bdev)
 	return thaw_bdev(bdev);
 #else
 	return bdev_thaw(bdev);
+#endif
+}
+
+/* Returns true if compat_bdev_freeze() has frozen a file system there. */
+static inline bool compat_bdev_has_fs(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return READ_ONCE(bdev->bd_fsfreeze_sb);
+#else
+	const struct blk_holder_ops *ops = READ_ONCE(bdev->bd_holder_ops);
+
+	return ops && ops->freeze;
+#endif
+}
+
+/*
+ * Freezes a file system, for which the caller has an active reference. Before
+ * 6.6 whoever comes second gets EBUSY, as above; later only if the first one
+ * was in the kernel too.
+ */
+static inline int compat_super_freeze(struct super_block *sb)
+{
+	unsigned int tries = 0;
+	int ret;
+
+	do {
+		if (tries)
+			schedule_timeout_uninterruptible(HZ / 10);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+		ret = freeze_super(sb);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+		ret = freeze_super(sb, FREEZE_HOLDER_KERNEL);
+#else
+		ret = freeze_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+#endif
+	} while (ret == -EBUSY && tries++ < 5);
+	return ret == -EBUSY ? COMPAT_ALREADY_FROZEN : ret;
+}
+
+static inline int compat_super_thaw(struct super_block *sb)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+	return thaw_super(sb);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+	return thaw_super(sb, FREEZE_HOLDER_KERNEL);
+#else
+	return thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+#endif
+}
+
+/*
+ * Returns the type that superblocks of btrfs have, or NULL. Before 6.8 it is
+ * not registered, but the file system's devices have it as their holder: an
+ * object of the module, and with the same name as the registered type.
+ */
+static inline struct file_system_type *
+compat_btrfs_type(struct file_system_type *registered,
+		  struct block_device *device)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	struct file_system_type *type = READ_ONCE(device->bd_holder);
+	struct module *owner = registered->owner;
+
+	return owner && within_module((unsigned long)type, owner) &&
+			       within_module((unsigned long)(type + 1) - 1,
+					     owner) &&
+			       type->name == registered->name
+		       ? type
+		       : NULL;
+#else
+	return registered;
 #endif
 }
 

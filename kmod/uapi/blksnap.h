@@ -35,6 +35,8 @@ enum blkfilter_ctl_blksnap {
 	BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO = 4,
 	/* in: struct blksnap_cbtmap; ours: BLKSNAP_FEATURE_DISCARDS */
 	BLKFILTER_CTL_BLKSNAP_CBTDISCARDS = 128,
+	/* out: struct blksnap_quiesced; ours: BLKSNAP_FEATURE_QUIESCED */
+	BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED = 130,
 };
 
 /**
@@ -125,6 +127,32 @@ struct blksnap_snapshotadd {
 struct blksnap_snapshotinfo {
 	__s32 error_code;
 	__u8 image[BLKSNAP_IMAGE_NAME_LENGTH];
+};
+
+enum blksnap_quiesced_how {
+	/* Somebody holds a part of it who cannot be stopped, or is not known. */
+	BLKSNAP_QUIESCED_UNKNOWN = 0,
+	/* A file system could not be frozen. It was only written back. */
+	BLKSNAP_QUIESCED_SYNCED = 1,
+	/* All file systems were frozen, as by fsfreeze(8). */
+	BLKSNAP_QUIESCED_FROZEN = 2,
+	/* Nothing is mounted. */
+	BLKSNAP_QUIESCED_NOTHING = 3,
+};
+
+/**
+ * struct blksnap_quiesced - how the device was at rest when it was taken
+ * @how:     enum blksnap_quiesced_how: the worst of all file systems that stand
+ *           on it, on its partitions and on devices of device-mapper and md
+ *           above it
+ * @padding: zero
+ *
+ * What was written to the device otherwise had been written back. Swap counts as
+ * nothing. ENOENT: the device is in no snapshot. ENODATA: it is not taken yet.
+ */
+struct blksnap_quiesced {
+	__u32 how;
+	__u32 padding;
 };
 
 /* ---- ioctls of /dev/blksnap-control ---- */
@@ -218,6 +246,8 @@ struct blksnap_event_no_space {
 #define BLKSNAP_FEATURE_STATISTICS (1ULL << 2)
 /* BLKFILTER_CTL_BLKSNAP_CBTDISCARDS */
 #define BLKSNAP_FEATURE_DISCARDS (1ULL << 3)
+/* BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED */
+#define BLKSNAP_FEATURE_QUIESCED (1ULL << 5)
 
 /**
  * struct blksnap_features - what this module has beyond the proposal

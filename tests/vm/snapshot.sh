@@ -96,6 +96,11 @@ image_error() { # DEVICE
 	_uapi 'print(uapi.Device(sys.argv[1]).snapshot_info()[0])' "$1"
 }
 
+# Prints how the file systems on a device in a snapshot were at rest.
+quiesced() { # DEVICE
+	_uapi 'print(uapi.Device(sys.argv[1]).quiesced())' "$1"
+}
+
 # Ends background processes, also stopped ones, and waits for them.
 end_writers() { # PID...
 	kill -CONT "$@" 2>/dev/null || true

@@ -27,6 +27,7 @@ FEATURES = 0x80085680  # _IOR('V', 128, 8 bytes)
 STATISTICS = 0xC0805681  # _IOWR('V', 129, 128 bytes)
 
 CBTINFO, CBTMAP, CBTDIRTY, SNAPSHOTADD, SNAPSHOTINFO = range(5)
+SNAPSHOTQUIESCED = 130
 
 BLKSNAP = b"blksnap"
 
@@ -95,6 +96,12 @@ class Device:
         name, _, rest = image.partition(b"\0")
         assert not rest.strip(b"\0"), f"image name leaks: {image!r}"
         return error, name.decode()
+
+    def quiesced(self):
+        raw = self.ctl(SNAPSHOTQUIESCED, b"\xff" * 8)
+        how, rest = struct.unpack("<II", raw)
+        assert rest == 0, f"padding leaks: {rest!r}"
+        return ("unknown", "synced", "frozen", "nothing")[how]
 
 
 class Control:
