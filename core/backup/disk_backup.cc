@@ -197,6 +197,7 @@ Result<DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set) {
                     .why = disk.why,
                     .since = disk.since,
                     .checkpoint = disk.checkpoint,
+                    .quiesced = disk.source.quiesced(),
                     .content = {}};
   auto plan = disk.source.plan();
   if (!plan) return plan.error();

@@ -26,6 +26,7 @@ Json to_object(const DiskRecord& disk) {
           {"parent", disk.parent ? Json(disk.parent->text()) : Json()},
           {"since", disk.since},
           {"checkpoint", disk.checkpoint},
+          {"quiesced", disk.quiesced},
           {"content", disk.content},
           {"read_bytes", disk.read_bytes},
           {"zeroed_bytes", disk.zeroed_bytes}};
@@ -42,6 +43,8 @@ Result<DiskRecord> to_disk(const Json& object) {
   object.at("why").get_to(disk.why);
   object.at("since").get_to(disk.since);
   object.at("checkpoint").get_to(disk.checkpoint);
+  // Points of earlier versions have none.
+  disk.quiesced = object.value("quiesced", "");
   object.at("content").get_to(disk.content);
   object.at("read_bytes").get_to(disk.read_bytes);
   object.at("zeroed_bytes").get_to(disk.zeroed_bytes);

@@ -23,6 +23,8 @@ struct DiskRecord {
   std::string why;               // why it is full, or what it was taken since
   std::string since;             // the bitmap that was asked for; empty if full
   std::string checkpoint;        // what the next one asks for; empty: unknown
+  std::string quiesced;          // how its file systems were at rest, as
+                                 // blksnap-nbd-protocol(7) says; empty: unknown
   std::string content;           // see digest_table.h; in hexadecimal
   std::uint64_t read_bytes = 0;  // read from the source
   std::uint64_t zeroed_bytes = 0;  // known to be zero without that

@@ -62,15 +62,15 @@ std::string take(char* text) {
 
 }  // namespace
 
-std::string checkpoint_of(std::string_view description) {
-  constexpr std::string_view key = "checkpoint=";
+std::string value_in(std::string_view description, std::string_view key) {
   while (!description.empty()) {
     const std::size_t space = description.find(' ');
     std::string_view word = description.substr(0, space);
     description.remove_prefix(
         space == std::string_view::npos ? description.size() : space + 1);
-    if (!word.starts_with(key)) continue;
-    word.remove_prefix(key.size());
+    if (!word.starts_with(key) || !word.substr(key.size()).starts_with('='))
+      continue;
+    word.remove_prefix(key.size() + 1);
     const bool plain = std::all_of(word.begin(), word.end(), [](char c) {
       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
              (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
@@ -112,7 +112,9 @@ Result<Source> Source::connect(Endpoint endpoint, const std::string& since) {
   source.export_name_ = take(nbd_get_canonical_export_name(h));
   if (source.export_name_.empty())
     source.export_name_ = take(nbd_get_export_name(h));
-  source.checkpoint_ = checkpoint_of(take(nbd_get_export_description(h)));
+  const std::string description = take(nbd_get_export_description(h));
+  source.checkpoint_ = value_in(description, "checkpoint");
+  source.quiesced_ = value_in(description, "quiesced");
   if (auto sizes = source.read_block_sizes(); !sizes) return sizes.error();
   return source;
 }

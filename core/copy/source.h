@@ -40,6 +40,8 @@ class Source {
   // GENERATION.N of the instant that the export shows, from its description;
   // empty where the server does not say (any server but ours).
   const std::string& checkpoint() const { return checkpoint_; }
+  // The word quiesced= of the description, likewise.
+  const std::string& quiesced() const { return quiesced_; }
 
   // Was an incremental asked for, and were the contexts granted?
   bool incremental() const { return !changes_name_.empty(); }
@@ -67,6 +69,7 @@ class Source {
   std::string uri_;
   std::string export_name_;
   std::string checkpoint_;
+  std::string quiesced_;
   std::string changes_name_;
   std::uint64_t size_ = 0;
   std::uint32_t minimum_block_ = 1;
@@ -76,9 +79,9 @@ class Source {
   Connection handle_;
 };
 
-// The value of the word checkpoint=VALUE of an export's description; empty if
-// there is none or it is not made of letters, digits, '-', '_' and '.' alone
-// (it comes from outside, and is printed for scripts).
-std::string checkpoint_of(std::string_view description);
+// The value of the word KEY=VALUE of an export's description; empty if there is
+// none or it is not made of letters, digits, '-', '_' and '.' alone (it comes
+// from outside, and is printed for scripts).
+std::string value_in(std::string_view description, std::string_view key);
 
 }  // namespace blksnap::copy

@@ -66,6 +66,7 @@ std::string DeviceExport::description() const {
     words += " granularity=" + std::to_string(device_->map->block_size());
   }
   if (!device_->snapshot.empty()) words += " snapshot=" + device_->snapshot;
+  if (!device_->quiesced.empty()) words += " quiesced=" + device_->quiesced;
   return words.empty() ? text : text + "," + words;
 }
 

@@ -23,6 +23,7 @@ struct Device {
   std::string origin;  // path that people know it by, "/dev/vdb"
   bool rotational = false;
   std::string snapshot;  // UUID, or empty for a plain file
+  std::string quiesced;  // a word of kernel::word_for(), or empty: not known
   ImagePtr image;
   MapPtr map;
 
@@ -57,6 +58,7 @@ class DeviceExport : public Export {
 
   // As export.h says:
   //   snapshot of /dev/vdb, checkpoint=GEN.8 granularity=65536 snapshot=UUID
+  //       quiesced=frozen
   //   changes of /dev/vdb since GEN.7, checkpoint=GEN.8 since=GEN.7 ...
   //   changes of /dev/vdb since monday, checkpoint=GEN.8 since=GEN.7 ...
   //   file disk.raw

@@ -101,6 +101,7 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
   device.origin = filter->device();
   device.rotational = io::rotational(device.origin);
   device.snapshot = to_string(id);
+  if (const auto how = filter->quiesced()) device.quiesced = word_for(*how);
   Memory memory = memory_for(*filter, (*file)->size());
   device.map = std::move(memory.map);
   device.image = image::make_snapshot_image(

@@ -137,8 +137,9 @@ Result<std::vector<std::uint8_t>> Filter::read_frozen(
           {kNoHook,
            kNotAttached,
            {ENODATA, "the map has become shorter"},
-           {ESTALE, "the device was changed past the filter (see the kernel's "
-                    "log); take another snapshot and make a full backup"}});
+           {ESTALE,
+            "the device was changed past the filter (see the kernel's "
+            "log); take another snapshot and make a full backup"}});
     }
     offset += raw.length;
   }
@@ -198,6 +199,35 @@ Result<SnapshotInfo> Filter::snapshot_info() const {
     info.image = system_->dev() + std::string(name, length);
   }
   return info;
+}
+
+std::optional<Quiesced> Filter::quiesced() const {
+  blksnap_quiesced raw{};
+  if (control(BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED, raw) != 0) return {};
+  switch (raw.how) {
+    case BLKSNAP_QUIESCED_SYNCED:
+      return Quiesced::kSynced;
+    case BLKSNAP_QUIESCED_FROZEN:
+      return Quiesced::kFrozen;
+    case BLKSNAP_QUIESCED_NOTHING:
+      return Quiesced::kNothing;
+    default:
+      return Quiesced::kUnknown;
+  }
+}
+
+std::string_view word_for(Quiesced how) {
+  switch (how) {
+    case Quiesced::kSynced:
+      return "synced";
+    case Quiesced::kFrozen:
+      return "frozen";
+    case Quiesced::kNothing:
+      return "nothing";
+    case Quiesced::kUnknown:
+      break;
+  }
+  return "unknown";
 }
 
 }  // namespace blksnap::kernel

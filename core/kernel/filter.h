@@ -3,8 +3,10 @@
 
 #include <boost/uuid/uuid.hpp>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
@@ -40,6 +42,12 @@ struct Sectors {
   std::uint64_t count = 0;
   bool operator==(const Sectors&) const = default;
 };
+
+// How the file systems that stand on a device were at rest when it was taken
+// (enum blksnap_quiesced_how of kmod/uapi/blksnap.h).
+enum class Quiesced { kUnknown, kSynced, kFrozen, kNothing };
+// "unknown", "synced", "frozen", "nothing".
+std::string_view word_for(Quiesced how);
 
 struct SnapshotInfo {
   int error_code = 0;  // 0, or the negative errno that the image died of
@@ -77,6 +85,9 @@ class Filter {
 
   // ENOENT: the device is in no snapshot, or has no filter.
   Result<SnapshotInfo> snapshot_info() const;
+
+  // Of a device in a snapshot that is taken. Nothing: the module does not tell.
+  std::optional<Quiesced> quiesced() const;
 
  private:
   Filter(const System& system, std::string device, UniqueFd fd)

@@ -156,6 +156,11 @@ static int filter_control(struct blkfilter_ctl* ctl) {
       memcpy(opt, &info, sizeof(info));
       return called("snapshotinfo", "");
     }
+    case BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED: {
+      const struct blksnap_quiesced quiesced = {.how = BLKSNAP_QUIESCED_FROZEN};
+      memcpy(opt, &quiesced, sizeof(quiesced));
+      return called("snapshotquiesced", "");
+    }
   }
   errno = ENOTTY;
   return -1;

@@ -77,7 +77,7 @@ expect attach --device = /dev/ -- /dev/vda /dev/vdb
 expect attach --device = -- /dev/vda /dev/vdb
 expect readcbtmap --format = r -- raw
 expect readcbtmap --format '' -- raw saved
-expect snapshot_info -f '' -- image error_code
+expect snapshot_info -f '' -- image error_code quiesced
 expect snapshot_create --limit '' --
 expect pull --since m -- monday
 expect pull --since monday nbd : //x file1 '' --

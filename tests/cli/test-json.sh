@@ -43,7 +43,7 @@ for verb in take destroy; do
     made $verb
 done
 blksnap 0 snapshot_info -d /dev/fake --json
-json_is '{"error_code": -28, "image": "/dev/blksnap-259-1"}'
+json_is '{"error_code": -28, "image": "/dev/blksnap-259-1", "quiesced": "frozen"}'
 blksnap 0 snapshot_info -d /dev/fake -f image --json
 json_is '{"image": "/dev/blksnap-259-1"}'
 blksnap 0 snapshot_info -d /dev/fake -f error_code --json

@@ -30,11 +30,15 @@ for verb in take destroy; do
 done
 
 blksnap 0 snapshot_info --device /dev/fake
+prints error_code=-28 image=/dev/blksnap-259-1 quiesced=frozen
+FAKE_FAIL=snapshotquiesced=25 blksnap 0 snapshot_info --device /dev/fake
 prints error_code=-28 image=/dev/blksnap-259-1
 blksnap 0 snapshot_info --device /dev/fake --field image
 prints /dev/blksnap-259-1
 blksnap 0 snapshot_info --device /dev/fake -f error_code
 prints -28
+blksnap 0 snapshot_info --device /dev/fake -f quiesced
+prints frozen
 
 blksnap 0 snapshot_collect
 prints "$uuid" ffffffff-ffff-ffff-ffff-ffffffffffff

@@ -117,10 +117,14 @@ TEST_CASE("a unit of which something is to be read is read in whole") {
 }
 
 TEST_CASE("the checkpoint is a word of the description") {
-  CHECK(checkpoint_of("a b, checkpoint=3f0c.7 size=1") == "3f0c.7");
-  CHECK(checkpoint_of("checkpoint=x") == "x");
-  CHECK(checkpoint_of("") == "");
-  CHECK(checkpoint_of("nocheckpoint=x") == "");
-  CHECK(checkpoint_of("checkpoint=a\nb=c") == "");
-  CHECK(checkpoint_of("checkpoint=") == "");
+  CHECK(value_in("a b, checkpoint=3f0c.7 size=1", "checkpoint") == "3f0c.7");
+  CHECK(value_in("checkpoint=x", "checkpoint") == "x");
+  CHECK(value_in("", "checkpoint") == "");
+  CHECK(value_in("nocheckpoint=x", "checkpoint") == "");
+  CHECK(value_in("checkpoints=x", "checkpoint") == "");
+  CHECK(value_in("checkpoint", "checkpoint") == "");
+  CHECK(value_in("a, checkpoint=3f0c.7 quiesced=frozen", "quiesced") ==
+        "frozen");
+  CHECK(value_in("checkpoint=a\nb=c", "checkpoint") == "");
+  CHECK(value_in("checkpoint=", "checkpoint") == "");
 }

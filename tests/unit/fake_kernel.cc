@@ -331,6 +331,11 @@ int FakeKernel::filter_control(Device& device, void* argument) {
     std::memcpy(info.image, device.image.data(), device.image.size());
     return 0;
   }
+  if (call.cmd == BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED && quiesced) {
+    if (device.snapshot.is_nil()) return ENOENT;
+    *user<blksnap_quiesced>(call.opt) = {.how = *quiesced, .padding = 0};
+    return 0;
+  }
   return ENOTTY;
 }
 

@@ -5,12 +5,14 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernel/control.h"
 #include "kernel/system.h"
 #include "temp_dir.h"
+#include "uapi/blksnap.h"
 
 namespace blksnap {
 
@@ -34,6 +36,8 @@ class FakeKernel : public kernel::System {
   void discard(const std::string& name, std::size_t block);
   // The module is of the proposal, and knows nothing of discards.
   bool tells_discards = true;
+  // What SNAPSHOTQUIESCED says; nothing: the module does not know it.
+  std::optional<std::uint32_t> quiesced = BLKSNAP_QUIESCED_FROZEN;
   // The image of the device dies; its next SNAPSHOTINFO says so.
   void corrupt(const std::string& name, int code);
   // What a wrap of the number or a reload of the module does.

@@ -71,15 +71,18 @@ TEST_CASE("snapshot: full backup, then what changed") {
     CHECK(served->name() == "vdb");
     CHECK(served->size() == 4 * kBlock);
     CHECK(served->contexts().size() == 1);
+    CHECK(served->description().ends_with(" quiesced=frozen"));
     base = checkpoint_of(*served);
     fake.write("vdb", kBlock, "b");
     CHECK(text_at(*served, kBlock, 1) == "a");
   }
   CHECK(fake.snapshots() == 0);
 
+  fake.quiesced = {};  // a module of the proposal
   const auto catalogue = exports::take_snapshot(settings, fake);
   REQUIRE(why(catalogue) == "");
   const auto served = must_find(**catalogue, "vdb");
+  CHECK(served->description().find("quiesced") == std::string::npos);
   using Extents = std::vector<Extent>;
   CHECK(extents(*served, "qemu:dirty-bitmap:" + base) ==
         Extents{{kBlock, 0}, {kBlock, 1}, {2 * kBlock, 0}});

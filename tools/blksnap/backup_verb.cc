@@ -99,6 +99,7 @@ void say(const Output& output, const backup::BackupReport& report) {
     JsonValue disks = JsonValue::array();
     for (const auto& disk : report.manifest.disks) {
       JsonValue object = to_object(disk);
+      object.set("quiesced", disk.quiesced);
       object.set("why", disk.why);
       disks.push_back(std::move(object));
     }
@@ -107,8 +108,11 @@ void say(const Output& output, const backup::BackupReport& report) {
     return;
   }
   output.say_fields({{"point", report.point.text()}});
-  for (const auto& disk : report.manifest.disks)
-    output.say_fields(to_object(disk), ' ');
+  for (const auto& disk : report.manifest.disks) {
+    JsonValue fields = to_object(disk);
+    if (!disk.quiesced.empty()) fields.set("quiesced", disk.quiesced);
+    output.say_fields(fields, ' ');
+  }
 }
 
 Result<ExitStatus> back_up(const Output& output, const Values& values) {

@@ -44,6 +44,7 @@ JsonValue to_object(const Repository& repository, const Point& point) {
          {"image", repository.image(point.name, disk).string()},
          {"source", disk.source},
          {"checkpoint", disk.checkpoint},
+         {"quiesced", disk.quiesced},
          {"content", disk.content}});
   return {{"point", point.name.text()},
           {"started", point.manifest.started},

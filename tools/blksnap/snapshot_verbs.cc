@@ -124,21 +124,28 @@ Run define_info(cli::App options) {
   add_device(options, *values);
   options
       .add_option("-f,--field", values->field,
-                  "print the value of this one alone: image or error_code")
-      .check_member({"image", "error_code"});
+                  "print the value of this one alone: image, error_code or "
+                  "quiesced")
+      .check_member({"image", "error_code", "quiesced"});
   return [values](const Output& output) -> Result<ExitStatus> {
     const auto filter = Filter::open(values->device);
     if (!filter) return filter.error();
     const auto info = filter->snapshot_info();
     if (!info) return info.error();
+    const auto how = filter->quiesced();
+    const std::string quiesced(how ? word_for(*how) : "");
+    JsonValue fields = {{"error_code", info->error_code},
+                        {"image", info->image}};
+    if (how) fields.set("quiesced", quiesced);
     if (values->field == "error_code")
       output.say(std::to_string(info->error_code) + "\n",
                  {{"error_code", info->error_code}});
     else if (values->field == "image")
       output.say(info->image + "\n", {{"image", info->image}});
+    else if (values->field == "quiesced")
+      output.say(quiesced + "\n", {{"quiesced", quiesced}});
     else
-      output.say_fields(
-          {{"error_code", info->error_code}, {"image", info->image}});
+      output.say_fields(fields);
     return kSuccess;
   };
 }

@@ -29,6 +29,7 @@ using checkpoints::Named;
 using kernel::CbtInfo;
 using kernel::Control;
 using kernel::Filter;
+using kernel::Quiesced;
 using kernel::SnapshotInfo;
 using kernel::Statistics;
 using kernel::Uuid;
@@ -47,6 +48,7 @@ struct TrackedDevice {
   std::optional<std::uint64_t> changed;
   std::vector<Since> checkpoints;     // those that stand
   std::optional<SnapshotInfo> image;  // in a snapshot that is taken
+  std::optional<Quiesced> quiesced;   // likewise; some modules do not tell
 };
 
 struct HeldSnapshot {
@@ -114,6 +116,7 @@ Result<Status> look(const std::string& names_file) {
     const auto image = filter.snapshot_info();
     if (!image || image->image.empty()) continue;
     device.image = *image;
+    device.quiesced = filter.quiesced();
     for (HeldSnapshot& snapshot : status.snapshots) {
       const auto in = kernel::is_in(filter, snapshot.id);
       if (in && *in) snapshot.devices.push_back(filter.device());
@@ -134,6 +137,11 @@ std::vector<std::string> warnings_of(const Status& status) {
                     "take another one",
                     device.path, device.image->image,
                     std::strerror(-device.image->error_code)));
+    if (device.quiesced == Quiesced::kSynced)
+      warnings.push_back(formatted(
+          "{}: a file system on it could not be frozen; its image is as after "
+          "a loss of power",
+          device.path));
     if (device.info.changes_number >= kLastNumbers)
       warnings.push_back(formatted(
           "{}: take {} of 254 of this generation; after the last one a new "
@@ -239,6 +247,8 @@ JsonValue json_of(const TrackedDevice& device) {
   if (device.image) {
     object.set("image", device.image->image);
     object.set("error_code", device.image->error_code);
+    if (device.quiesced)
+      object.set("quiesced", std::string(word_for(*device.quiesced)));
   }
   return object;
 }
