@@ -314,6 +314,7 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 				   struct event_queue *events)
 {
 	struct diff_area *area = kzalloc(sizeof(*area), GFP_KERNEL);
+	unsigned int smallest;
 	int ret;
 
 	if (!area)
@@ -331,9 +332,11 @@ struct diff_area *diff_area_create(struct block_device *bdev,
 		clamp(chunk_minimum_shift, (unsigned int)PAGE_SHIFT, 26U),
 		clamp(chunk_maximum_shift, (unsigned int)PAGE_SHIFT, 26U),
 		1ULL << min(chunk_maximum_count_shift, 40U));
-	/* 64 granules a chunk, but none below a page. */
-	area->granule_shift =
-		max(area->chunk_shift - 6, (unsigned int)PAGE_SHIFT);
+	/* 64 granules a chunk, but none below a page or a block. */
+	smallest = max_t(unsigned int, PAGE_SHIFT,
+			 ilog2(bdev_logical_block_size(bdev)));
+	area->chunk_shift = max(area->chunk_shift, smallest);
+	area->granule_shift = max(area->chunk_shift - 6, smallest);
 	init_rwsem(&area->origin_sem);
 	mutex_init(&area->map_lock);
 	mutex_init(&area->overlay_lock);

@@ -5,6 +5,7 @@
 #include <linux/blkdev.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "diff_storage.h"
@@ -49,16 +50,32 @@ static struct file *open_storage(const char *path)
 	}
 }
 
-/* The whole device is one extent. */
+/*
+ * Bytes of a device that stay as they are, at its beginning and at its end: old
+ * data there may be the label of a physical volume or of an array, and whoever
+ * looks for labels would take the storage for the origin.
+ */
+static u64 margin_of(u64 size)
+{
+	return min_t(u64, SZ_1M, round_down(size / 8, PAGE_SIZE));
+}
+
+/* The device, without its margins, is one extent. */
 static int map_device(struct diff_storage *storage)
 {
 	struct inode *inode = diff_storage_inode(storage);
-	u64 size = min((u64)i_size_read(inode), storage->limit);
+	u64 margin = margin_of(i_size_read(inode));
+	u64 size = min((u64)i_size_read(inode) - 2 * margin, storage->limit);
 	struct file_extents *extents = &storage->extents;
 	int ret;
 
 	if (size < PAGE_SIZE)
 		return -ENOSPC;
+	if (bdev_logical_block_size(I_BDEV(inode)) > PAGE_SIZE) {
+		pr_err("difference storage %pg: its blocks of %u bytes are larger than pages, take another device\n",
+		       I_BDEV(inode), bdev_logical_block_size(I_BDEV(inode)));
+		return -EINVAL;
+	}
 	/* What is cached must not be written over what we write. */
 	ret = sync_blockdev(I_BDEV(inode));
 	if (ret)
@@ -68,7 +85,10 @@ static int map_device(struct diff_storage *storage)
 	if (!extents->list)
 		return -ENOMEM;
 	extents->bytes = round_down(size, PAGE_SIZE);
-	extents->list[0] = (struct file_extent){.length = extents->bytes};
+	extents->list[0] = (struct file_extent){
+		.length = extents->bytes,
+		.start = margin,
+	};
 	extents->count = 1;
 	extents->bdev = I_BDEV(inode);
 	storage->capacity = extents->bytes;
