@@ -11,9 +11,10 @@ void image_module_exit(void);
 
 /*
  * Makes the image's disk, invisible yet. Everything that can easily fail does
- * so here, before file systems are frozen. ERR_PTR. May sleep.
+ * so here, before file systems are frozen. @read_only: BLKSNAP_TAKE_READ_ONLY.
+ * ERR_PTR. May sleep.
  */
-struct image *image_create(struct diff_area *area);
+struct image *image_create(struct diff_area *area, bool read_only);
 /* Shows it: the node appears before this returns. May sleep. */
 int image_show(struct image *image);
 /* Its name in /dev. */

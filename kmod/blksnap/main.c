@@ -46,14 +46,33 @@ static long control_create(void __user *argp)
 	return 0;
 }
 
-static long control_by_id(void __user *argp,
-			  int (*call)(const struct blksnap_uuid *id))
+static long control_destroy(void __user *argp)
 {
 	struct blksnap_uuid id;
 
 	if (copy_from_user(&id, argp, sizeof(id)))
 		return -EFAULT;
-	return call(&id);
+	return snapshot_destroy(&id);
+}
+
+static long control_take(void __user *argp)
+{
+	struct blksnap_uuid id;
+
+	if (copy_from_user(&id, argp, sizeof(id)))
+		return -EFAULT;
+	return snapshot_take(&id, false);
+}
+
+static long control_take_flags(void __user *argp)
+{
+	struct blksnap_snapshot_take arg;
+
+	if (copy_from_user(&arg, argp, sizeof(arg)))
+		return -EFAULT;
+	if (arg.flags & ~BLKSNAP_TAKE_READ_ONLY || arg.padding)
+		return -EINVAL;
+	return snapshot_take(&arg.id, arg.flags & BLKSNAP_TAKE_READ_ONLY);
 }
 
 static long control_collect(void __user *argp)
@@ -88,11 +107,11 @@ static long control_wait_event(void __user *argp)
 static long control_features(void __user *argp)
 {
 	struct blksnap_features arg = {
-		.features = BLKSNAP_FEATURE_IMAGE_WRITE |
-			    BLKSNAP_FEATURE_STORAGE_ON_ORIGIN |
-			    BLKSNAP_FEATURE_STATISTICS |
-			    BLKSNAP_FEATURE_DISCARDS |
-			    BLKSNAP_FEATURE_QUIESCED,
+		.features =
+			BLKSNAP_FEATURE_IMAGE_WRITE |
+			BLKSNAP_FEATURE_STORAGE_ON_ORIGIN |
+			BLKSNAP_FEATURE_STATISTICS | BLKSNAP_FEATURE_DISCARDS |
+			BLKSNAP_FEATURE_QUIESCED | BLKSNAP_FEATURE_TAKE_FLAGS,
 	};
 
 	return copy_to_user(argp, &arg, sizeof(arg)) ? -EFAULT : 0;
@@ -124,9 +143,11 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 	case BLKSNAP_IOCTL_SNAPSHOT_CREATE:
 		return control_create(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_DESTROY:
-		return control_by_id(argp, snapshot_destroy);
+		return control_destroy(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_TAKE:
-		return control_by_id(argp, snapshot_take);
+		return control_take(argp);
+	case BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS:
+		return control_take_flags(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_COLLECT:
 		return control_collect(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_WAIT_EVENT:

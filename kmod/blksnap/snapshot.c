@@ -38,6 +38,7 @@ struct snapshot {
 	uuid_t id;
 	struct mutex lock;
 	bool taken;
+	bool read_only; /* its images */
 	bool destroyed;
 	struct list_head members;
 	struct diff_storage *storage;
@@ -145,7 +146,7 @@ static int make_area(struct snapshot *snapshot, struct snapshot_member *member)
 				&snapshot->events);
 	if (IS_ERR(area))
 		return PTR_ERR(area);
-	image = image_create(area);
+	image = image_create(area, snapshot->read_only);
 	if (IS_ERR(image)) {
 		diff_area_destroy(area);
 		return PTR_ERR(image);
@@ -330,13 +331,15 @@ static int take(struct snapshot *snapshot)
 	return ret;
 }
 
-int snapshot_take(const struct blksnap_uuid *id)
+int snapshot_take(const struct blksnap_uuid *id, bool read_only)
 {
 	struct snapshot *snapshot = snapshot_get(id);
 	int ret;
 
 	if (!snapshot)
 		return -ESRCH;
+	if (!snapshot->taken)
+		snapshot->read_only = read_only;
 	ret = take(snapshot);
 	if (!ret)
 		pr_info("snapshot %pUb taken\n", &snapshot->id);

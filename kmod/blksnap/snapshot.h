@@ -24,7 +24,8 @@ void snapshot_module_exit(void);
  */
 int snapshot_create(const char __user *path, u64 limit_sectors,
 		    struct blksnap_uuid *id);
-int snapshot_take(const struct blksnap_uuid *id);
+/* @read_only: BLKSNAP_TAKE_READ_ONLY */
+int snapshot_take(const struct blksnap_uuid *id, bool read_only);
 int snapshot_destroy(const struct blksnap_uuid *id);
 /* Fills @event, by its id and timeout. */
 int snapshot_wait_event(struct blksnap_snapshot_event *event);

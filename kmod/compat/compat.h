@@ -202,8 +202,17 @@ compat_btrfs_type(struct file_system_type *registered,
 #endif
 }
 
+/* Is it slow to seek? Of disks whose limits have no features, before 6.11: no.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#define COMPAT_FEATURES_OF(like) 0
+#else
+#define COMPAT_FEATURES_OF(like) (bdev_nonrot(like) ? 0 : BLK_FEAT_ROTATIONAL)
+#endif
+
 /*
- * A bio-based disk with the block sizes of @like, or an ERR_PTR.
+ * A bio-based disk for what is read from @like, or an ERR_PTR: with its limits,
+ * but for those that the block layer sees to when it splits what goes there.
  */
 static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 {
@@ -216,11 +225,20 @@ static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 				     bdev_logical_block_size(like));
 	blk_queue_physical_block_size(disk->queue,
 				      bdev_physical_block_size(like));
+	blk_queue_dma_alignment(disk->queue, bdev_dma_alignment(like));
+	blk_queue_io_min(disk->queue, bdev_io_min(like));
+	blk_queue_io_opt(disk->queue, bdev_io_opt(like));
+	if (bdev_nonrot(like))
+		blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
 	return disk;
 #else
 	struct queue_limits limits = {
 		.logical_block_size = bdev_logical_block_size(like),
 		.physical_block_size = bdev_physical_block_size(like),
+		.dma_alignment = bdev_dma_alignment(like),
+		.io_min = bdev_io_min(like),
+		.io_opt = bdev_io_opt(like),
+		.features = COMPAT_FEATURES_OF(like),
 	};
 
 	return blk_alloc_disk(&limits, NUMA_NO_NODE);
@@ -291,16 +309,23 @@ static inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)
 #define COMPAT_MODE_READ BLK_OPEN_READ
 #endif
 
-/* block_device_operations.open and release, which lost an argument in 6.5. */
+/*
+ * block_device_operations.open and release, which lost an argument in 6.5. A
+ * mode is exclusive for O_EXCL, and for whoever in the kernel claims the disk.
+ */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-#define COMPAT_OPEN(name, opened) \
-	int name(struct block_device *opened, fmode_t unused)
+#define COMPAT_OPEN(name, opened, mode) \
+	int name(struct block_device *opened, fmode_t mode)
+#define COMPAT_MODE_WRITE FMODE_WRITE
+#define COMPAT_MODE_EXCLUSIVE FMODE_EXCL
 #define compat_opened_disk(opened) ((opened)->bd_disk)
 #define COMPAT_RELEASE(name, disk) \
 	void name(struct gendisk *disk, fmode_t unused)
 #else
-#define COMPAT_OPEN(name, opened) \
-	int name(struct gendisk *opened, blk_mode_t unused)
+#define COMPAT_OPEN(name, opened, mode) \
+	int name(struct gendisk *opened, blk_mode_t mode)
+#define COMPAT_MODE_WRITE BLK_OPEN_WRITE
+#define COMPAT_MODE_EXCLUSIVE BLK_OPEN_EXCL
 #define compat_opened_disk(opened) (opened)
 #define COMPAT_RELEASE(name, disk) void name(struct gendisk *disk)
 #endif

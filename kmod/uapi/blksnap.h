@@ -176,8 +176,10 @@ struct blksnap_version {
  * @id:                      out: the snapshot
  *
  * Errors of opening the path pass through. EINVAL: neither file, directory
- * nor block device, or no limit; ENOSPC: the file is larger than the limit, or
- * its file system has no room. Of a block device the limit is used at most.
+ * nor block device, or no limit, or a block device with blocks larger than
+ * pages; ENOSPC: the file is larger than the limit, or its file system has no
+ * room. Of a block device the limit is used at most, and neither the first nor
+ * the last MiB: labels of LVM, md and file systems stay what they are.
  */
 struct blksnap_snapshot_create {
 	__u64 diff_storage_limit_sect;
@@ -248,6 +250,8 @@ struct blksnap_event_no_space {
 #define BLKSNAP_FEATURE_DISCARDS (1ULL << 3)
 /* BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED */
 #define BLKSNAP_FEATURE_QUIESCED (1ULL << 5)
+/* BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS */
+#define BLKSNAP_FEATURE_TAKE_FLAGS (1ULL << 6)
 
 /**
  * struct blksnap_features - what this module has beyond the proposal
@@ -286,6 +290,27 @@ struct blksnap_snapshot_statistics {
 	__u64 reserved[7];
 };
 
+/*
+ * Images can be read, and no more: opening one to write is EROFS, and to open
+ * one exclusively, as who mounts it does, or makes a volume group or an array of
+ * it, is EBUSY. So nobody takes an image for the device that it is of.
+ */
+#define BLKSNAP_TAKE_READ_ONLY (1U << 0)
+
+/**
+ * struct blksnap_snapshot_take - take a snapshot
+ * @id:      the snapshot
+ * @flags:   BLKSNAP_TAKE_*
+ * @padding: zero
+ *
+ * Errors are those of BLKSNAP_IOCTL_SNAPSHOT_TAKE. EINVAL: a flag is not known.
+ */
+struct blksnap_snapshot_take {
+	struct blksnap_uuid id;
+	__u32 flags;
+	__u32 padding;
+};
+
 #define BLKSNAP_IOCTL_VERSION _IOR(BLKSNAP_IOC_MAGIC, 0, struct blksnap_version)
 /* EINVAL, ENOSPC and what opening the storage gives */
 #define BLKSNAP_IOCTL_SNAPSHOT_CREATE \
@@ -310,5 +335,7 @@ struct blksnap_snapshot_statistics {
 	_IOR(BLKSNAP_IOC_MAGIC, 128, struct blksnap_features)
 #define BLKSNAP_IOCTL_SNAPSHOT_STATISTICS \
 	_IOWR(BLKSNAP_IOC_MAGIC, 129, struct blksnap_snapshot_statistics)
+#define BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS \
+	_IOW(BLKSNAP_IOC_MAGIC, 130, struct blksnap_snapshot_take)
 
 #endif /* _UAPI_BLKSNAP_H */

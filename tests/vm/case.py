@@ -2,10 +2,12 @@
 """Cases: bash scripts whose header says what machine they need."""
 
 import collections
+import functools
 import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import guest
 import machine
@@ -57,7 +59,16 @@ class Case:
         return None
 
 
+@functools.cache
+def _has_storage_tools(build):
+    """Unpacks them at first."""
+    script = pathlib.Path(__file__).with_name("storage-tools")
+    return subprocess.run([script, "--build", build], check=False).returncode == 0
+
+
 def _is_there(need, kernel, build):
+    if need == "storage-tools":
+        return _has_storage_tools(build)
     if need == "kmod":
         return (build / "kmod" / kernel / "blksnap.ko").exists()
     if "/" in need:

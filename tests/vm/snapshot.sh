@@ -67,19 +67,26 @@ for path in sys.argv[3:]: uapi.Device(path).snapshot_add(snapshot)
 print(uuid.UUID(bytes=snapshot))' "$1" "$(numfmt --from=iec "$2")" "${@:3}"
 }
 
-# Prints the snapshot's UUID.
-take_snapshot() { # STORE LIMIT DEVICE...
+_take() { # METHOD STORE LIMIT DEVICE...
 	_uapi '
 control = uapi.Control()
-snapshot = control.create(sys.argv[1], int(sys.argv[2]) // 512)
+snapshot = control.create(sys.argv[2], int(sys.argv[3]) // 512)
 try:
-    for path in sys.argv[3:]: uapi.Device(path).snapshot_add(snapshot)
-    control.take(snapshot)
+    for path in sys.argv[4:]: uapi.Device(path).snapshot_add(snapshot)
+    getattr(control, sys.argv[1])(snapshot)
 except OSError:
     control.destroy(snapshot)
     raise
-print(uuid.UUID(bytes=snapshot))' "$1" "$(numfmt --from=iec "$2")" "${@:3}" || return
+print(uuid.UUID(bytes=snapshot))' "$1" "$2" "$(numfmt --from=iec "$3")" "${@:4}" || return
 	settle
+}
+
+# Prints the snapshot's UUID.
+take_snapshot() { # STORE LIMIT DEVICE...
+	_take take "$@"
+}
+take_read_only() { # STORE LIMIT DEVICE...
+	_take take_flags "$@"
 }
 
 destroy_snapshot() { # UUID

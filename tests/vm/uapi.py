@@ -25,6 +25,7 @@ WAIT_EVENT = 0x90005605  # _IOR('V', 5, 4096 bytes)
 
 FEATURES = 0x80085680  # _IOR('V', 128, 8 bytes)
 STATISTICS = 0xC0805681  # _IOWR('V', 129, 128 bytes)
+TAKE_FLAGS = 0x40185682  # _IOW('V', 130, 24 bytes)
 
 CBTINFO, CBTMAP, CBTDIRTY, SNAPSHOTADD, SNAPSHOTINFO = range(5)
 SNAPSHOTQUIESCED = 130
@@ -125,6 +126,11 @@ class Control:
 
     def take(self, snapshot):
         fcntl.ioctl(self.fd, TAKE, bytes(snapshot))
+
+    def take_flags(self, snapshot, flags=1, padding=0):
+        """Flag 1: read-only images."""
+        arg = struct.pack("<16sII", snapshot, flags, padding)
+        fcntl.ioctl(self.fd, TAKE_FLAGS, arg)
 
     def destroy(self, snapshot):
         fcntl.ioctl(self.fd, DESTROY, bytes(snapshot))
