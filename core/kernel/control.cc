@@ -61,9 +61,15 @@ Result<Uuid> Control::create(const std::string& diff,
   return from_kernel(raw.id);
 }
 
-Result<void> Control::take(const Uuid& id) const {
-  blksnap_uuid raw = to_kernel(id);
-  const int code = system_->ioctl(fd_.get(), BLKSNAP_IOCTL_SNAPSHOT_TAKE, &raw);
+Result<void> Control::take(const Uuid& id, Images images) const {
+  blksnap_snapshot_take raw{};
+  raw.id = to_kernel(id);
+  raw.flags = BLKSNAP_TAKE_READ_ONLY;
+  int code = ENOTTY;
+  if (images == Images::kReadOnly)
+    code = system_->ioctl(fd_.get(), BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS, &raw);
+  if (code == ENOTTY)
+    code = system_->ioctl(fd_.get(), BLKSNAP_IOCTL_SNAPSHOT_TAKE, &raw.id);
   if (code == 0) return {};
   return ioctl_error(code, "take snapshot " + to_string(id), "SNAPSHOT_TAKE",
                      {{ESRCH, "there is no such snapshot"},

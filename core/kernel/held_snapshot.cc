@@ -27,7 +27,8 @@ Result<HeldSnapshot> HeldSnapshot::take(Control control,
       return added.error();
     }
   }
-  if (const auto taken = held.control_.take(*id); !taken) return taken.error();
+  const auto taken = held.control_.take(*id, Control::Images::kReadOnly);
+  if (!taken) return taken.error();
   return held;
 }
 

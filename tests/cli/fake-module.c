@@ -209,6 +209,12 @@ static int control(unsigned long command, void* argument) {
     }
     case BLKSNAP_IOCTL_SNAPSHOT_TAKE:
       return called("take", id_seen(argument));
+    case BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS: {
+      const struct blksnap_snapshot_take* take = argument;
+      return called(take->flags == BLKSNAP_TAKE_READ_ONLY ? "take-read-only"
+                                                          : "take-flags",
+                    id_seen(&take->id));
+    }
     case BLKSNAP_IOCTL_SNAPSHOT_DESTROY:
       return called("destroy", id_seen(argument));
     case BLKSNAP_IOCTL_SNAPSHOT_COLLECT: {

@@ -28,6 +28,10 @@ for verb in take destroy; do
     [ ! -s out ] || fail "snapshot_$verb prints"
     made $verb
 done
+blksnap 0 snapshot_take --id "$uuid" --read-only
+made take-read-only
+FAKE_FAIL=take-read-only=25 blksnap 0 snapshot_take --id "$uuid" --read-only
+made take-read-only take
 
 blksnap 0 snapshot_info --device /dev/fake
 prints error_code=-28 image=/dev/blksnap-259-1 quiesced=frozen

@@ -36,13 +36,14 @@ TEST_CASE("control: snapshots from creation to destruction") {
   const auto id = control->create("/tmp", 1535);
   REQUIRE(why(id) == "");
   CHECK(fake.journal().back() == "create 2");
-  CHECK(why(control->take(*id))
+  CHECK(why(control->take(*id, kernel::Control::Images::kWritable))
             .ends_with("(SNAPSHOT_TAKE): No such device (it has no devices)"));
   const auto filter = kernel::Filter::open(fake.device("vdb"), fake);
   REQUIRE(why(filter->attach()) == "");
   REQUIRE(why(filter->snapshot_add(*id)) == "");
-  CHECK(why(control->take(*id)) == "");
-  CHECK(code(control->take(*id)) == EALREADY);
+  CHECK(why(control->take(*id, kernel::Control::Images::kWritable)) == "");
+  CHECK(code(control->take(*id, kernel::Control::Images::kWritable)) ==
+        EALREADY);
   const auto second = control->create("/tmp", 512);
   REQUIRE(why(second) == "");
   CHECK(*control->collect() == std::vector<kernel::Uuid>{*id, *second});

@@ -152,7 +152,14 @@ int FakeKernel::control(unsigned long command, void* argument) {
                        std::to_string(call.diff_storage_limit_sect));
     return 0;
   }
-  if (command == BLKSNAP_IOCTL_SNAPSHOT_TAKE) return take(uuid_of(argument));
+  if (command == BLKSNAP_IOCTL_SNAPSHOT_TAKE)
+    return take(uuid_of(argument), "take");
+  if (command == BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS && !of_the_proposal) {
+    const auto& call = *static_cast<blksnap_snapshot_take*>(argument);
+    if (call.flags != BLKSNAP_TAKE_READ_ONLY || call.padding != 0)
+      return EINVAL;
+    return take(uuid_of(call.id.b), "take read-only");
+  }
   if (command == BLKSNAP_IOCTL_SNAPSHOT_DESTROY) {
     return destroy(uuid_of(argument));
   }
@@ -202,7 +209,7 @@ int FakeKernel::control(unsigned long command, void* argument) {
   return ENOTTY;
 }
 
-int FakeKernel::take(const kernel::Uuid& id) {
+int FakeKernel::take(const kernel::Uuid& id, const std::string& how) {
   const auto found = snapshots_.find(id);
   if (found == snapshots_.end()) return ESRCH;
   if (found->second.taken) return EALREADY;
@@ -219,7 +226,7 @@ int FakeKernel::take(const kernel::Uuid& id) {
   }
   if (!any) return ENODEV;
   found->second.taken = true;
-  journal_.push_back("take");
+  journal_.push_back(how);
   return 0;
 }
 

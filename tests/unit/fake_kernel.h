@@ -38,6 +38,8 @@ class FakeKernel : public kernel::System {
   bool tells_discards = true;
   // What SNAPSHOTQUIESCED says; nothing: the module does not know it.
   std::optional<std::uint32_t> quiesced = BLKSNAP_QUIESCED_FROZEN;
+  // It has none of our additions to SNAPSHOT_TAKE.
+  bool of_the_proposal = false;
   // The image of the device dies; its next SNAPSHOTINFO says so.
   void corrupt(const std::string& name, int code);
   // What a wrap of the number or a reload of the module does.
@@ -86,7 +88,7 @@ class FakeKernel : public kernel::System {
   int control(unsigned long command, void* argument);
   int filter(Device& device, unsigned long command, void* argument);
   int filter_control(Device& device, void* argument);
-  int take(const kernel::Uuid& id);
+  int take(const kernel::Uuid& id, const std::string& how);
   int destroy(const kernel::Uuid& id);
   Device* find(int fd);
   kernel::Uuid fresh_uuid();

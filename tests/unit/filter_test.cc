@@ -166,7 +166,7 @@ TEST_CASE("filter: what a device is in") {
   CHECK(why(filter->snapshot_add(*id)) == "");
   CHECK(code(filter->snapshot_add(*id)) == EALREADY);
   CHECK(filter->snapshot_info()->image.empty());
-  REQUIRE(why(control->take(*id)) == "");
+  REQUIRE(why(control->take(*id, kernel::Control::Images::kWritable)) == "");
   CHECK(filter->snapshot_info()->image.starts_with(fake.dev() + "blksnap-"));
   CHECK(filter->snapshot_info()->error_code == 0);
   fake.corrupt("vdb", ENOSPC);

@@ -47,10 +47,19 @@ TEST_CASE("held snapshot: all devices at once, and gone with its owner") {
     const HeldSnapshot moved = std::move(*held);
     CHECK(fake.snapshots() == 1);
   }
-  CHECK(fake.journal() ==
-        std::vector<std::string>{"attach vdb", "attach vdc", "create 8",
-                                 "add vdb", "add vdc", "take", "destroy"});
+  CHECK(fake.journal() == std::vector<std::string>{
+                              "attach vdb", "attach vdc", "create 8", "add vdb",
+                              "add vdc", "take read-only", "destroy"});
   CHECK(fake.attached("vdb"));
+}
+
+TEST_CASE("held snapshot: a module without read-only images") {
+  FakeKernel fake;
+  add_devices(fake);
+  fake.of_the_proposal = true;
+  const auto held = take(fake, open_all(fake, {"vdb"}));
+  REQUIRE(why(held) == "");
+  CHECK(fake.journal().back() == "take");
 }
 
 TEST_CASE("held snapshot: may be left behind on purpose") {

@@ -94,7 +94,9 @@ TEST_CASE("keeper: nothing else is") {
   world.split();
 
   CHECK(control->create("/tmp", 4096).error().code == EPERM);
-  CHECK(control->take(*other).error().code == EPERM);
+  CHECK(
+      control->take(*other, kernel::Control::Images::kWritable).error().code ==
+      EPERM);
   CHECK(control->collect().error().code == EPERM);
   CHECK(control->version().error().code == EPERM);
   CHECK(control->destroy(kernel::Uuid{}).error().code == EPERM);

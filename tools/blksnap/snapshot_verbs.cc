@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Verbs about snapshots. A snapshot that is made here stays until it is
 // destroyed: nothing of this process owns it.
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@ struct Values {
   std::string file;
   std::string limit;
   std::string field;
+  bool read_only = false;
   std::vector<std::string> devices;
 };
 
@@ -102,20 +104,41 @@ Run define_add(cli::App options) {
   };
 }
 
-using WholeSnapshot = Result<void> (Control::*)(const Uuid&) const;
+using WholeSnapshot =
+    std::function<Result<void>(const Control& control, const Uuid& id)>;
 
-template <WholeSnapshot operation>
-Run define_operation(cli::App options) {
+Result<ExitStatus> operate(const Output& output, const Values& values,
+                           const WholeSnapshot& operation) {
+  const auto id = parse_uuid(values.id);
+  if (!id) return id.error();
+  const auto control = Control::open();
+  if (!control) return control.error();
+  if (auto done = operation(*control, *id); !done) return done.error();
+  output.say("", {{"id", values.id}});
+  return kSuccess;
+}
+
+Run define_take(cli::App options) {
   auto values = std::make_shared<Values>();
   add_id(options, *values);
-  return [values](const Output& output) -> Result<ExitStatus> {
-    const auto id = parse_uuid(values->id);
-    if (!id) return id.error();
-    const auto control = Control::open();
-    if (!control) return control.error();
-    if (auto done = ((*control).*operation)(*id); !done) return done.error();
-    output.say("", {{"id", values->id}});
-    return kSuccess;
+  options.add_flag("-r,--read-only", values->read_only,
+                   "images that can only be read, and that nobody can mount "
+                   "or take for a part of a volume group or an array");
+  return [values](const Output& output) {
+    return operate(output, *values,
+                   [&](const Control& control, const Uuid& id) {
+                     return control.take(id, values->read_only
+                                                 ? Control::Images::kReadOnly
+                                                 : Control::Images::kWritable);
+                   });
+  };
+}
+
+Run define_destroy(cli::App options) {
+  auto values = std::make_shared<Values>();
+  add_id(options, *values);
+  return [values](const Output& output) {
+    return operate(output, *values, &Control::destroy);
   };
 }
 
@@ -174,10 +197,11 @@ constexpr Verb kVerbs[] = {
     {"snapshot_add", "Add a device to a snapshot that is not taken yet",
      "  blksnap snapshot_add --id=$UUID --device /dev/vdb", define_add},
     {"snapshot_take", "Take a snapshot: of all its devices at one instant",
-     "  blksnap snapshot_take --id=$UUID", define_operation<&Control::take>},
+     "  blksnap snapshot_take --id=$UUID\n"
+     "  blksnap snapshot_take --id=$UUID --read-only",
+     define_take},
     {"snapshot_destroy", "Release a snapshot, with its images",
-     "  blksnap snapshot_destroy --id=$UUID",
-     define_operation<&Control::destroy>},
+     "  blksnap snapshot_destroy --id=$UUID", define_destroy},
     {"snapshot_info", "Print the image of a device in its snapshot",
      "  blksnap snapshot_info --device /dev/vdb\n"
      "  blksnap snapshot_info --device /dev/vdb --field image",
