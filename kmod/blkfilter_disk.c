@@ -21,8 +21,8 @@
  * without memory the write is put aside, and a worker submits it again. A
  * reserve for each disk keeps some writes going.
  *
- * The filters pin the memory of a gendisk, and not the device: it may be
- * removed, and then only its address is used here.
+ * A hooked disk pins the memory of its gendisk, and not the device: it may be
+ * removed, and then only its address and name are used here.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -45,7 +45,7 @@
  */
 struct hooked_disk {
 	struct hlist_node node;
-	struct gendisk *disk;
+	struct gendisk *disk; /* its memory is pinned */
 	struct srcu_struct srcu;
 	struct list_head filters; /* blkfilter.link, SRCU */
 	refcount_t users;	  /* filters, drains, deferred bios */
@@ -445,6 +445,7 @@ static void free_hooked_disk(struct work_struct *work)
 	/* No bio is deferred any more, but the work may still be returning. */
 	cancel_delayed_work_sync(&hd->deferred_work);
 	mutex_destroy(&hd->table_lock);
+	blkfilter_unpin(hd->disk->part0);
 	kfree(hd);
 	atomic_dec(&existing_disks);
 }
@@ -495,6 +496,7 @@ static struct hooked_disk *make_hooked_disk(struct gendisk *disk)
 	ret = hook_for(disk);
 	if (ret)
 		goto err_flights;
+	blkfilter_pin(disk->part0);
 	atomic_inc(&existing_disks);
 	spin_lock(&disk_lock);
 	hlist_add_head_rcu(&hd->node, hooked_disk_bucket(disk));
