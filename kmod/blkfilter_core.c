@@ -41,6 +41,7 @@
 #include "blkfilter_disk.h"
 #include "blkfilter_hook.h"
 #include "blkfilter_requests.h"
+#include "blkfilter_selftest.h"
 #include "compat.h"
 
 static DECLARE_RWSEM(filters_sem);
@@ -199,8 +200,8 @@ static void release_filter(struct blkfilter *flt)
 }
 
 /*
- * *undone: a filter to release, because its device went meanwhile. *disk: to
- * settle.
+ * *undone: a filter to release, because its device went meanwhile, or the hooks
+ * do not work. *disk: to settle.
  */
 static int attach_filter(struct block_device *bdev, const char *name,
 			 const void __user *opt, u32 optlen,
@@ -234,6 +235,12 @@ static int attach_filter(struct block_device *bdev, const char *name,
 	ret = disk_show_filter(flt);
 	if (ret)
 		goto err_detach;
+	/* The filter keeps the hooks in place that are tested. */
+	ret = selftest_hooks();
+	if (ret) {
+		*undone = flt;
+		return ret;
+	}
 	*disk = disk_to_settle(flt);
 
 	spin_lock(&attached_lock);

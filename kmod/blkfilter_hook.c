@@ -317,6 +317,8 @@ static void unhook(unsigned int count)
 		unregister_ftrace_function(&bio_hooks[--count].ops);
 }
 
+static unsigned int bio_path_count;
+
 int hook_bio_path(void)
 {
 	unsigned int i;
@@ -329,12 +331,18 @@ int hook_bio_path(void)
 			return ret;
 		}
 	}
+	WRITE_ONCE(bio_path_count, bio_path_count + 1);
 	return 0;
 }
 
 void unhook_bio_path(void)
 {
 	unhook(ARRAY_SIZE(bio_hooks));
+}
+
+unsigned int hook_bio_path_count(void)
+{
+	return READ_ONCE(bio_path_count);
 }
 
 /* Kprobes know a function of a module by its name; no probe is armed. */

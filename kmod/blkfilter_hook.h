@@ -40,6 +40,8 @@ void hook_exit(void);
 /* While there is a disk in the table. Callers exclude each other. May sleep. */
 int hook_bio_path(void);
 void unhook_bio_path(void);
+/* How often hook_bio_path() has placed the hooks: stays while they are. */
+unsigned int hook_bio_path_count(void);
 
 /* The same for disks of device-mapper, which is loaded then. */
 int hook_dm(void);

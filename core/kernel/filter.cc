@@ -67,7 +67,10 @@ Result<bool> Filter::attach() const {
        {ENOENT, "is the module blksnap loaded?"},
        {EBUSY,
         "another filter is attached, or it is a path of a multipath map: "
-        "attach to the map"}});
+        "attach to the map"},
+       {EOPNOTSUPP,
+        "the device is zoned, or, if the kernel's log says so, this kernel's "
+        "changes do not come by the hooks of blkfilter"}});
 }
 
 Result<void> Filter::detach() const {

@@ -212,7 +212,8 @@ compat_btrfs_type(struct file_system_type *registered,
 
 /*
  * A bio-based disk for what is read from @like, or an ERR_PTR: with its limits,
- * but for those that the block layer sees to when it splits what goes there.
+ * but for those that the block layer sees to when it splits what goes there. Of
+ * NULL the limits are the usual ones.
  */
 static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 {
@@ -221,6 +222,8 @@ static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
+	if (!like)
+		return disk;
 	blk_queue_logical_block_size(disk->queue,
 				     bdev_logical_block_size(like));
 	blk_queue_physical_block_size(disk->queue,
@@ -232,14 +235,17 @@ static inline struct gendisk *compat_alloc_disk(struct block_device *like)
 		blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
 	return disk;
 #else
-	struct queue_limits limits = {
-		.logical_block_size = bdev_logical_block_size(like),
-		.physical_block_size = bdev_physical_block_size(like),
-		.dma_alignment = bdev_dma_alignment(like),
-		.io_min = bdev_io_min(like),
-		.io_opt = bdev_io_opt(like),
-		.features = COMPAT_FEATURES_OF(like),
-	};
+	struct queue_limits limits = {};
+
+	if (like)
+		limits = (struct queue_limits){
+			.logical_block_size = bdev_logical_block_size(like),
+			.physical_block_size = bdev_physical_block_size(like),
+			.dma_alignment = bdev_dma_alignment(like),
+			.io_min = bdev_io_min(like),
+			.io_opt = bdev_io_opt(like),
+			.features = COMPAT_FEATURES_OF(like),
+		};
 
 	return blk_alloc_disk(&limits, NUMA_NO_NODE);
 #endif

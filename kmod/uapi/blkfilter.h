@@ -25,7 +25,8 @@
  * @optlen: bytes at @opt
  *
  * ENOENT no such filter; EALREADY this filter is attached already; EBUSY
- * another filter is; ENODEV the disk is gone; EOPNOTSUPP a zoned device;
+ * another filter is; ENODEV the disk is gone; EOPNOTSUPP a zoned device, or a
+ * kernel whose changes do not come by the hooks (the kernel's log says so);
  * EINVAL @name is not NUL-terminated; ETIMEDOUT, EINTR writes that had begun
  * before did not end (of disks that are not request-based).
  */

@@ -39,6 +39,19 @@ TEST_CASE("filter: kernels without the hook") {
   }
 }
 
+TEST_CASE("filter: kernels and devices that cannot be tracked") {
+  FakeKernel fake;
+  fake.add_device("vdb", std::string(8192, 'x'));
+  const auto filter = Filter::open(fake.device("vdb"), fake);
+  fake.fail_after(0, EOPNOTSUPP);
+  const auto attached = filter->attach();
+  CHECK(code(attached) == EOPNOTSUPP);
+  CHECK(
+      why(attached).ends_with("(the device is zoned, or, if the kernel's log "
+                              "says so, this kernel's changes do not come by "
+                              "the hooks of blkfilter)"));
+}
+
 TEST_CASE("filter: only block devices") {
   const TempDir dir;
   put(dir / "file", "x");
