@@ -63,9 +63,10 @@ struct blkfilter {
  * take locks of the driver core. blkfilter_synchronize() waits for it as for
  *          @submit_bio.
  * @untracked: the disk is about to change in a way that @submit_bio is not
- *          shown; @what says how, in words that follow the device's name, and
- *          stays. May be NULL. Any context, except NMI; blkfilter_synchronize()
- *          waits for it as for @submit_bio.
+ *          shown, or may have changed when the machine was restored; @what says
+ *          how, in words that follow the device's name, and stays. May be NULL.
+ *          Any context, except NMI; blkfilter_synchronize() waits for it as for
+ *          @submit_bio.
  * @detach: free the filter. No bio is in submit_bio() any more, and no other
  * call for this filter is under way. May sleep.
  * @ctl:    BLKFILTER_CTL. @optlen: in, bytes at @opt; out, bytes used. May

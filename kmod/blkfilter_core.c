@@ -42,6 +42,7 @@
 #include "blkfilter_hook.h"
 #include "blkfilter_requests.h"
 #include "blkfilter_selftest.h"
+#include "blkfilter_vmfork.h"
 #include "compat.h"
 
 static DECLARE_RWSEM(filters_sem);
@@ -721,13 +722,23 @@ static int __init blkfilter_init(void)
 		return ret;
 	ret = hook_init(&handlers);
 	if (ret)
-		disks_exit();
+		goto err_disks;
+	ret = vmfork_init();
+	if (ret)
+		goto err_hook;
+	return 0;
+
+err_hook:
+	hook_exit();
+err_disks:
+	disks_exit();
 	return ret;
 }
 
 /* All filter modules are unloaded: they use symbols of this one. */
 static void __exit blkfilter_exit(void)
 {
+	vmfork_exit();
 	disks_exit();
 	hook_exit();
 	unwatch_removals();

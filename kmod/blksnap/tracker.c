@@ -27,7 +27,8 @@ void tracker_gone(struct blkfilter *flt)
 
 /*
  * Sets the flag, and then kills the image, before the device changes. No read
- * of the image returns new data then, and no later map misses the change.
+ * of the image returns new data then, and no later map misses the change. When
+ * the machine was restored, that is told some time after it.
  */
 void tracker_untracked(struct blkfilter *flt, const char *what)
 {
