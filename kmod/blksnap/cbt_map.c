@@ -6,6 +6,7 @@
 
 #include "cbt_map.h"
 #include "params.h"
+#include "randomness.h"
 
 bool cbt_map_is_stale(const struct cbt_map *map, struct block_device *bdev)
 {
@@ -41,7 +42,7 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 		cbt_map_destroy(map);
 		return -ENOMEM;
 	}
-	uuid_gen(&map->generation);
+	fresh_uuid(&map->generation);
 	map->active = 1;
 	return 0;
 }
@@ -124,7 +125,7 @@ void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count)
 
 void cbt_map_renew(struct cbt_map *map)
 {
-	uuid_gen(&map->generation);
+	fresh_uuid(&map->generation);
 	map->ended = true;
 	map->active = 1;
 	memset(map->writes, 0, map->block_count);
