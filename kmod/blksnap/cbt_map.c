@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/blkdev.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -37,8 +38,9 @@ int cbt_map_init(struct cbt_map *map, struct block_device *bdev)
 	bitmap = BITS_TO_LONGS(max(map->block_count, 1U)) * sizeof(long);
 	map->discards = __vmalloc(bitmap, gfp);
 	map->frozen_discards = __vmalloc(bitmap, gfp);
+	map->instants = kcalloc(BLKSNAP_TAKES_MAX, sizeof(*map->instants), gfp);
 	if (!map->writes || !map->frozen || !map->discards ||
-	    !map->frozen_discards) {
+	    !map->frozen_discards || !map->instants) {
 		cbt_map_destroy(map);
 		return -ENOMEM;
 	}
@@ -53,10 +55,12 @@ void cbt_map_destroy(struct cbt_map *map)
 	vfree(map->frozen);
 	vfree(map->discards);
 	vfree(map->frozen_discards);
+	kfree(map->instants);
 	map->writes = NULL;
 	map->frozen = NULL;
 	map->discards = NULL;
 	map->frozen_discards = NULL;
+	map->instants = NULL;
 }
 
 static void mark(struct cbt_map *map, u8 *bytes, sector_t sector,
@@ -130,16 +134,19 @@ void cbt_map_renew(struct cbt_map *map)
 	map->active = 1;
 	memset(map->writes, 0, map->block_count);
 	memset(map->frozen, 0, map->block_count);
+	memset(map->instants, 0, BLKSNAP_TAKES_MAX * sizeof(*map->instants));
 }
 
-void cbt_map_take(struct cbt_map *map)
+void cbt_map_take(struct cbt_map *map, const struct blksnap_instant *instant)
 {
+	BUILD_BUG_ON(BLKSNAP_TAKES_MAX != U8_MAX - 1);
 	memcpy(map->frozen_discards, map->discards,
 	       cbt_map_discards_length(map));
 	/* The numbers of this generation are used up. */
 	if (map->active == U8_MAX)
 		cbt_map_renew(map);
 	memcpy(map->frozen, map->writes, map->block_count);
+	map->instants[map->active - 1] = *instant;
 	map->active++;
 	map->ended = false;
 }

@@ -19,6 +19,8 @@
 #include <linux/blkdev.h>
 #include <linux/uuid.h>
 
+#include "uapi/blksnap.h"
+
 struct cbt_map {
 	u64 capacity; /* bytes of the device */
 	u64 diskseq;  /* of its disk: the medium */
@@ -32,6 +34,8 @@ struct cbt_map {
 	/* Little endian: bit n % 8 of byte n / 8 is of block n. */
 	unsigned long *discards;
 	unsigned long *frozen_discards;
+	/* Of take N of the generation at [N - 1]; zero after the last. */
+	struct blksnap_instant *instants;
 };
 
 /* For @bdev as it is now. ENOMEM. May sleep. */
@@ -89,7 +93,7 @@ static inline bool cbt_map_is_marked(const struct cbt_map *map, sector_t sector,
 /* The same in both copies, for changes that no bio shows. */
 void cbt_map_mark_both(struct cbt_map *map, sector_t sector, sector_t count);
 
-/* The instant of a take: no cbt_map_mark() may run. Does not sleep. */
-void cbt_map_take(struct cbt_map *map);
+/* The take at @instant: no cbt_map_mark() may run. Does not sleep. */
+void cbt_map_take(struct cbt_map *map, const struct blksnap_instant *instant);
 
 #endif /* _BLKSNAP_CBT_MAP_H */

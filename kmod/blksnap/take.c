@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/ktime.h>
 #include <linux/workqueue.h>
 
 #include "compat.h"
@@ -14,6 +15,7 @@
 #include "gate.h"
 #include "params.h"
 #include "quiesce.h"
+#include "randomness.h"
 #include "stack.h"
 #include "take.h"
 #include "tracker.h"
@@ -466,13 +468,17 @@ static int drain_queues(struct take *take, unsigned long deadline)
 
 static void flip(struct take *take)
 {
+	const struct blksnap_instant now = {
+		.id = fresh_random(),
+		.time = ktime_get_real_ns(),
+	};
 	struct take_member *member;
 
 	for_each_member(take, member) {
 		member->quiesced = quiesce_worst(&member->targets);
 		if (member->map)
 			swap(*member->map, member->tracker->map);
-		cbt_map_take(&member->tracker->map);
+		cbt_map_take(&member->tracker->map, &now);
 		diff_area_mark_excluded(member->area, &member->tracker->map);
 		tracker_start_copying(member->tracker, member->area);
 	}

@@ -96,6 +96,29 @@ static int ctl_cbtinfo(struct tracker *tracker, void __user *opt, u32 *optlen)
 	return copy_to_user(opt, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
+static int ctl_cbtinstants(struct tracker *tracker, void __user *opt,
+			   u32 *optlen)
+{
+	struct blksnap_cbtinstants *told;
+	int ret;
+
+	if (*optlen < sizeof(*told))
+		return -EINVAL;
+	told = kzalloc(sizeof(*told), GFP_KERNEL);
+	if (!told)
+		return -ENOMEM;
+	mutex_lock(&tracker->lock);
+	tracker_renew_map(tracker);
+	export_uuid(told->generation_id.b, &tracker->map.generation);
+	told->changes_number = tracker->map.active - 1;
+	memcpy(told->instants, tracker->map.instants, sizeof(told->instants));
+	mutex_unlock(&tracker->lock);
+	*optlen = sizeof(*told);
+	ret = copy_to_user(opt, told, sizeof(*told)) ? -EFAULT : 0;
+	kfree(told);
+	return ret;
+}
+
 /* Returns the frozen map, or the frozen bits of discards. */
 static const u8 *frozen_bytes(const struct cbt_map *map, u32 cmd, u32 *length)
 {
@@ -299,6 +322,8 @@ static int tracker_ctl(struct blkfilter *flt, u32 cmd, void __user *opt,
 	switch (cmd) {
 	case BLKFILTER_CTL_BLKSNAP_CBTINFO:
 		return ctl_cbtinfo(tracker, opt, optlen);
+	case BLKFILTER_CTL_BLKSNAP_CBTINSTANTS:
+		return ctl_cbtinstants(tracker, opt, optlen);
 	case BLKFILTER_CTL_BLKSNAP_CBTMAP:
 	case BLKFILTER_CTL_BLKSNAP_CBTDISCARDS:
 		return read_frozen(tracker, cmd, opt, optlen);

@@ -35,6 +35,8 @@ enum blkfilter_ctl_blksnap {
 	BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO = 4,
 	/* in: struct blksnap_cbtmap; ours: BLKSNAP_FEATURE_DISCARDS */
 	BLKFILTER_CTL_BLKSNAP_CBTDISCARDS = 128,
+	/* out: struct blksnap_cbtinstants; ours: BLKSNAP_FEATURE_INSTANTS */
+	BLKFILTER_CTL_BLKSNAP_CBTINSTANTS = 129,
 	/* out: struct blksnap_quiesced; ours: BLKSNAP_FEATURE_QUIESCED */
 	BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED = 130,
 };
@@ -66,8 +68,8 @@ struct blksnap_cbtinfo {
  *
  * Reads min(@length, rest of the map). The ioctl returns 0, as the proposal
  * does; the caller knows the size from CBTINFO. ENODATA: @offset is not
- * within the map. ESTALE: the device was changed past the filter since the last
- * take, and the generation has ended.
+ * within the map. ESTALE: the generation has ended since the last take, because
+ * the device was changed past the filter, or the virtual machine restored.
  *
  * CBTDISCARDS reads a bitmap in the same way, frozen at the same time: bit
  * n % 8 of byte n / 8 is 1 where the last that was done to all of block n was to
@@ -79,6 +81,40 @@ struct blksnap_cbtmap {
 	__u32 offset;
 	__u32 length;
 	__u64 buffer;
+};
+
+/* Takes of one generation: a byte of the map counts them. */
+#define BLKSNAP_TAKES_MAX 254
+
+/**
+ * struct blksnap_instant - one take
+ * @id:   64 random bits, not 0
+ * @time: CLOCK_REALTIME nanoseconds, as the clock was then
+ *
+ * All devices of a snapshot have the same. A machine that was restored to an
+ * earlier state, or copied, uses generation and number once more, with another
+ * @id. Where the processor has no RDRAND, that rests on clocks: likely, not
+ * certain.
+ */
+struct blksnap_instant {
+	__u64 id;
+	__s64 time;
+};
+
+/**
+ * struct blksnap_cbtinstants - the takes of the generation
+ * @generation_id:  as of CBTINFO
+ * @changes_number: as of CBTINFO: how many there are
+ * @padding:        zero
+ * @instants:       of take N at [N - 1]; zero after the last take
+ *
+ * No take comes between the members.
+ */
+struct blksnap_cbtinstants {
+	struct blksnap_uuid generation_id;
+	__u8 changes_number;
+	__u8 padding[7];
+	struct blksnap_instant instants[BLKSNAP_TAKES_MAX];
 };
 
 /* A range of a device, in sectors. */
@@ -248,6 +284,8 @@ struct blksnap_event_no_space {
 #define BLKSNAP_FEATURE_STATISTICS (1ULL << 2)
 /* BLKFILTER_CTL_BLKSNAP_CBTDISCARDS */
 #define BLKSNAP_FEATURE_DISCARDS (1ULL << 3)
+/* BLKFILTER_CTL_BLKSNAP_CBTINSTANTS */
+#define BLKSNAP_FEATURE_INSTANTS (1ULL << 4)
 /* BLKFILTER_CTL_BLKSNAP_SNAPSHOTQUIESCED */
 #define BLKSNAP_FEATURE_QUIESCED (1ULL << 5)
 /* BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS */

@@ -66,6 +66,15 @@ SIZE(blksnap_uuid, 16);
 SIZE(blksnap_snapshotadd, 16);
 
 CHECK(BLKFILTER_CTL_BLKSNAP_CBTDISCARDS == 128);
+CHECK(BLKFILTER_CTL_BLKSNAP_CBTINSTANTS == 129);
+CHECK(BLKSNAP_TAKES_MAX == 254);
+SIZE(blksnap_instant, 16);
+AT(blksnap_instant, id, 0);
+AT(blksnap_instant, time, 8);
+SIZE(blksnap_cbtinstants, 4088);
+AT(blksnap_cbtinstants, generation_id, 0);
+AT(blksnap_cbtinstants, changes_number, 16);
+AT(blksnap_cbtinstants, instants, 24);
 CHECK(BLKFILTER_CTL_BLKSNAP_SNAPSHOTINFO == 4);
 CHECK(BLKSNAP_IMAGE_NAME_LENGTH == 32);
 SIZE(blksnap_snapshotinfo, 36);

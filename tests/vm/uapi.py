@@ -28,7 +28,7 @@ STATISTICS = 0xC0805681  # _IOWR('V', 129, 128 bytes)
 TAKE_FLAGS = 0x40185682  # _IOW('V', 130, 24 bytes)
 
 CBTINFO, CBTMAP, CBTDIRTY, SNAPSHOTADD, SNAPSHOTINFO = range(5)
-SNAPSHOTQUIESCED = 130
+CBTDISCARDS, CBTINSTANTS, SNAPSHOTQUIESCED = 128, 129, 130
 
 BLKSNAP = b"blksnap"
 
@@ -82,6 +82,15 @@ class Device:
         buffer = ctypes.create_string_buffer(length)
         self.ctl(CBTMAP, struct.pack("<IIQ", offset, length, address(buffer)))
         return buffer.raw
+
+    def cbtinstants(self):
+        """(generation, [(id, nanoseconds) of each of its takes])"""
+        raw = self.ctl(CBTINSTANTS, b"\xff" * 4088)
+        generation, number, rest = struct.unpack_from("<16sB7s", raw)
+        told = list(struct.iter_unpack("<Qq", raw[24:]))
+        assert not any(rest) and not any(map(any, told[number:])), "instants leak"
+        assert all(ident for ident, _ in told[:number]), f"an instant is 0: {told[:number]}"
+        return uuid.UUID(bytes=generation), told[:number]
 
     def cbtdirty(self, ranges):
         raw = b"".join(struct.pack("<QQ", *one) for one in ranges)
