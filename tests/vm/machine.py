@@ -161,9 +161,10 @@ def tool(name):
     return path
 
 
-def _early_module_files(version, cache):
+def module_files(version, cache, names):
+    """Paths of that kernel's modules, with what they need, in the order of loading."""
     files = []
-    for module in EARLY_MODULES:
+    for module in names:
         shown = subprocess.run(
             [tool("modprobe"), "-S", version, "-d", _root(version, cache),
              "--show-depends", module],
@@ -184,8 +185,8 @@ def _locked(path):
 
 def initramfs(version, cache):
     """Path of the initramfs for that kernel, made anew if anything changed."""
-    busybox, cpio = tool("busybox"), tool("cpio")
-    inputs = [busybox, str(VM_DIR / "early-init"), *_early_module_files(version, cache)]
+    busybox = tool("busybox")
+    inputs = [busybox, str(VM_DIR / "early-init"), *module_files(version, cache, EARLY_MODULES)]
     state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in inputs]
     digest = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
     image = cache / f"initramfs-{version}-{digest}"
@@ -195,11 +196,15 @@ def initramfs(version, cache):
         with tempfile.TemporaryDirectory(dir=cache) as name:
             _fill_initramfs(pathlib.Path(name), inputs)
             partial = image.with_suffix(".partial")
-            with open(partial, "wb") as out:
-                subprocess.run(f"find . | {cpio} --quiet -o -H newc -R 0:0",
-                               shell=True, cwd=name, stdout=out, check=True)
+            pack_initramfs(name, partial)
             partial.rename(image)
     return image
+
+
+def pack_initramfs(folder, image):
+    with open(image, "wb") as out:
+        subprocess.run(f"find . | {tool('cpio')} --quiet -o -H newc -R 0:0",
+                       shell=True, cwd=folder, stdout=out, check=True)
 
 
 def _fill_initramfs(root, inputs):
@@ -208,14 +213,18 @@ def _fill_initramfs(root, inputs):
         (root / folder).mkdir()
     shutil.copy(busybox, root / "bin/busybox")
     shutil.copy(early_init, root / "init")
-    order = []
-    for module in map(pathlib.Path, modules):
-        data = module.read_bytes()
-        if module.suffix == ".xz":  # busybox insmod wants them plain
-            data, module = lzma.decompress(data), module.with_suffix("")
-        (root / "modules" / module.name).write_bytes(data)
-        order.append(module.name)
+    order = [copy_module(path, root / "modules") for path in modules]
     (root / "modules/order").write_text("".join(name + "\n" for name in order))
+
+
+def copy_module(path, folder):
+    """The copy's name: a plain one, as busybox's insmod wants it."""
+    module = pathlib.Path(path)
+    data = module.read_bytes()
+    if module.suffix == ".xz":
+        data, module = lzma.decompress(data), module.with_suffix("")
+    (folder / module.name).write_bytes(data)
+    return module.name
 
 
 def accelerator(version, cache):
