@@ -42,7 +42,7 @@
 #include "blkfilter_hook.h"
 #include "blkfilter_requests.h"
 #include "blkfilter_selftest.h"
-#include "blkfilter_vmfork.h"
+#include "blkfilter_restored.h"
 #include "compat.h"
 
 static DECLARE_RWSEM(filters_sem);
@@ -723,7 +723,7 @@ static int __init blkfilter_init(void)
 	ret = hook_init(&handlers);
 	if (ret)
 		goto err_disks;
-	ret = vmfork_init();
+	ret = restored_init();
 	if (ret)
 		goto err_hook;
 	return 0;
@@ -738,7 +738,7 @@ err_disks:
 /* All filter modules are unloaded: they use symbols of this one. */
 static void __exit blkfilter_exit(void)
 {
-	vmfork_exit();
+	restored_exit();
 	disks_exit();
 	hook_exit();
 	unwatch_removals();
