@@ -22,17 +22,20 @@ _end_uapi() {
 
 # Runs Python that has uapi, and waits for its end.
 _uapi() { # PYTHON [ARGUMENT...]
-	local reply=$_uapi_folder/$BASHPID answer in out err code
+	local reply=$_uapi_folder/$BASHPID answer in out err code part
 	mkfifo "$reply"
 	# Duplicates: while echo writes to the port, the port is this shell's file 1.
 	exec {answer}<>"$reply" {in}<&0 {out}>&1 {err}>&2
 	printf '%s\0' "$@" >"$reply.request"
 	echo "$BASHPID $in $out $err" >&"$_uapi_port"
-	until read -r -t 10 -u "$answer" code; do
+	# A read that is out of time may have begun the line.
+	code=
+	until read -r -t 10 -u "$answer" part; do
+		code+=$part
 		kill -0 "$_uapi_server" || return 125
 	done
 	exec {answer}<&- {in}<&- {out}>&- {err}>&-
-	return "$code"
+	return "$code$part"
 }
 
 # The same in a process of its own, the last child of this shell, which has all of
