@@ -23,8 +23,10 @@ Error corrupted(const kernel::Filter& filter, int code) {
   const std::string what =
       "the snapshot of " + filter.device() + " is corrupted";
   if (code == -ESTALE) {
-    return Error{EIO, what + ": the device was changed past the filter (see " +
-                          "the kernel's log); the next backup is a full one"};
+    return Error{EIO, what +
+                          ": the device was changed past the filter, or the "
+                          "virtual machine restored (see the kernel's log); "
+                          "the next backup is a full one"};
   }
   return Error{EIO, fail(std::abs(code), what).message};
 }
@@ -36,7 +38,7 @@ Result<void> check_alive(const kernel::Filter& filter,
                          const cbt::ChangeMap* map) {
   const auto info = filter.snapshot_info();
   if (!info) return Error{EIO, info.error().message};
-  // Checked first: a change past the filter ends the generation as well.
+  // Checked first: what kills it with ESTALE ends the generation as well.
   if (info->error_code != 0) return corrupted(filter, info->error_code);
   if (map) {
     const auto now = filter.cbt_info();

@@ -98,6 +98,27 @@ Result<CbtInfo> Filter::cbt_info() const {
   return info;
 }
 
+Result<Instants> Filter::instants() const {
+  blksnap_cbtinstants raw{};
+  const int code = control(BLKFILTER_CTL_BLKSNAP_CBTINSTANTS, raw);
+  if (code != 0) {
+    return ioctl_error(code, "ask about the takes of " + device_, "CBTINSTANTS",
+                       {{ENOTTY, "this module keeps no instants of takes"},
+                        kNotAttached,
+                        kOther});
+  }
+  if (raw.changes_number > BLKSNAP_TAKES_MAX)
+    return refuse(EPROTO, "the module tells of more takes of " + device_ +
+                              " than a generation has");
+  Instants told{from_kernel(raw.generation_id), {}};
+  std::transform(raw.instants, raw.instants + raw.changes_number,
+                 std::back_inserter(told.takes),
+                 [](const blksnap_instant& take) {
+                   return Instant{take.id, take.time};
+                 });
+  return told;
+}
+
 Result<FrozenMap> Filter::read_map() const {
   // In pieces, and a take in between would mix two maps.
   for (int i = 0; i < kMapTries; ++i) {
@@ -141,8 +162,9 @@ Result<std::vector<std::uint8_t>> Filter::read_frozen(
            kNotAttached,
            {ENODATA, "the map has become shorter"},
            {ESTALE,
-            "the device was changed past the filter (see the kernel's "
-            "log); take another snapshot and make a full backup"}});
+            "the device was changed past the filter, or the virtual machine "
+            "restored (see the kernel's log); take another snapshot and make a "
+            "full backup"}});
     }
     offset += raw.length;
   }

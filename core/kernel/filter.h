@@ -27,6 +27,20 @@ struct CbtInfo {
   bool operator==(const CbtInfo&) const = default;
 };
 
+// One take: generation and number name another one too, if the machine was
+// restored to an earlier state; `id` differs then (kmod/uapi/blksnap.h).
+struct Instant {
+  std::uint64_t id = 0;   // random, never 0
+  std::int64_t time = 0;  // nanoseconds since 1970, by the kernel's clock
+  bool operator==(const Instant&) const = default;
+};
+
+// The takes of the generation that stands.
+struct Instants {
+  Uuid generation{};
+  std::vector<Instant> takes;  // take number n at [n - 1]
+};
+
 // A change map as frozen at one take, a byte per block.
 struct FrozenMap {
   CbtInfo info;
@@ -71,6 +85,9 @@ class Filter {
   Result<void> detach() const;
 
   Result<CbtInfo> cbt_info() const;
+
+  // ENOTTY: this module keeps no instants.
+  Result<Instants> instants() const;
 
   // The map frozen at the last take. It stands still while the device is in a
   // snapshot; else a take may come between, and it is read again. EAGAIN after

@@ -91,6 +91,7 @@ void FakeKernel::new_generation(const std::string& name) {
   Device& reset = devices_.at(name);
   reset.generation = fresh_uuid();
   reset.number = 0;
+  reset.instants.clear();
   std::fill(reset.active.begin(), reset.active.end(), std::uint8_t{0});
   reset.frozen = reset.active;
 }
@@ -214,10 +215,16 @@ int FakeKernel::take(const kernel::Uuid& id, const std::string& how) {
   if (found == snapshots_.end()) return ESRCH;
   if (found->second.taken) return EALREADY;
   bool any = false;
+  ++takes_;
+  // Any numbers that no other take has.
+  const kernel::Instant now{
+      0xabcd'0000'0000'0000U + static_cast<std::uint64_t>(takes_),
+      1'700'000'000'000'000'000 + takes_};
   for (auto& [name, device] : devices_) {
     if (device.snapshot != id) continue;
     any = true;
     ++device.number;
+    device.instants.push_back(now);
     device.frozen = device.active;
     device.frozen_discards = device.discards;
     device.error = 0;
@@ -299,6 +306,15 @@ int FakeKernel::filter_control(Device& device, void* argument) {
     std::memcpy(user<void>(ask.buffer),
                 device.frozen_discards.data() + ask.offset,
                 std::min<std::size_t>(ask.length, all - ask.offset));
+    return 0;
+  }
+  if (call.cmd == BLKFILTER_CTL_BLKSNAP_CBTINSTANTS && tells_instants) {
+    blksnap_cbtinstants told{};
+    std::memcpy(told.generation_id.b, device.generation.data, 16);
+    told.changes_number = device.number;
+    for (std::size_t i = 0; i < device.instants.size(); ++i)
+      told.instants[i] = {device.instants[i].id, device.instants[i].time};
+    std::memcpy(user<void>(call.opt), &told, sizeof(told));
     return 0;
   }
   if (call.cmd == BLKFILTER_CTL_BLKSNAP_CBTDIRTY) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel/control.h"
+#include "kernel/filter.h"
 #include "kernel/system.h"
 #include "temp_dir.h"
 #include "uapi/blksnap.h"
@@ -40,6 +41,8 @@ class FakeKernel : public kernel::System {
   std::optional<std::uint32_t> quiesced = BLKSNAP_QUIESCED_FROZEN;
   // It has none of our additions to SNAPSHOT_TAKE.
   bool of_the_proposal = false;
+  // It keeps no instants of takes.
+  bool tells_instants = true;
   // The image of the device dies; its next SNAPSHOTINFO says so.
   void corrupt(const std::string& name, int code);
   // What a wrap of the number or a reload of the module does.
@@ -75,6 +78,7 @@ class FakeKernel : public kernel::System {
     bool attached = false;
     kernel::Uuid generation{};
     std::uint8_t number = 0;
+    std::vector<kernel::Instant> instants;  // take n at [n - 1]
     std::vector<std::uint8_t> active, frozen;
     std::vector<std::uint8_t> discards, frozen_discards;  // bits
     kernel::Uuid snapshot{};                              // nil: in none
@@ -98,6 +102,7 @@ class FakeKernel : public kernel::System {
   std::map<kernel::Uuid, Snapshot> snapshots_;
   std::vector<std::string> journal_;
   std::uint8_t uuids_ = 0;
+  std::int64_t takes_ = 0;
   mutable int calls_ = 0;
   mutable int fail_in_ = -1;
   int fail_code_ = 0;

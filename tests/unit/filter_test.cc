@@ -2,6 +2,7 @@
 #include "kernel/filter.h"
 
 #include <cerrno>
+#include <span>
 
 #include "fake_kernel.h"
 #include "kernel/held_snapshot.h"
@@ -147,6 +148,44 @@ TEST_CASE("filter: what was discarded") {
     CHECK(why(filters[0].read_map())
               .starts_with("read the discards of " + fake.device("vdb")));
   }
+}
+
+TEST_CASE("filter: instants of takes") {
+  FakeKernel fake;
+  std::vector<kernel::Filter> filters;
+  for (const char* name : {"vdb", "vdc"}) {
+    fake.add_device(name, std::string(8192, 'x'));
+    filters.push_back(*Filter::open(fake.device(name), fake));
+    REQUIRE(why(filters.back().attach()) == "");
+  }
+  const kernel::Filter& vdb = filters[0];
+  const auto take = [&fake](std::span<const kernel::Filter> devices) {
+    REQUIRE(why(kernel::HeldSnapshot::take(*kernel::Control::open(fake),
+                                           devices, "/tmp", 4096)) == "");
+  };
+  CHECK(vdb.instants()->takes.empty());
+  take({filters.data(), 1});
+  take(filters);
+
+  const auto told = vdb.instants();
+  REQUIRE(why(told) == "");
+  CHECK(told->generation == vdb.cbt_info()->generation);
+  REQUIRE(told->takes.size() == 2);
+  CHECK_FALSE(told->takes[0].id == told->takes[1].id);
+  CHECK(told->takes[0].time < told->takes[1].time);
+  // One snapshot, one instant.
+  const auto other = filters[1].instants();
+  REQUIRE(other->takes.size() == 1);
+  CHECK(other->takes[0] == told->takes[1]);
+
+  fake.new_generation("vdb");
+  CHECK(vdb.instants()->takes.empty());
+  fake.tells_instants = false;
+  CHECK(why(vdb.instants()) ==
+        "ask about the takes of " + fake.device("vdb") +
+            " (CBTINSTANTS): Inappropriate ioctl for device (this module keeps "
+            "no instants of takes)");
+  CHECK(code(vdb.instants()) == ENOTTY);
 }
 
 TEST_CASE("filter: ranges marked by hand") {
