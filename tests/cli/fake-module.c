@@ -137,6 +137,17 @@ static int filter_control(struct blkfilter_ctl* ctl) {
         bytes[i] = (map->offset + i) % 8;
       return called("cbtmap", "");
     }
+    case BLKFILTER_CTL_BLKSNAP_CBTINSTANTS: {
+      struct blksnap_cbtinstants told = {.generation_id = uuid,
+                                         .changes_number = 7};
+      const char* take = getenv("FAKE_TAKE");
+      if (take) told.changes_number = (unsigned char)atoi(take);
+      for (unsigned i = 0; i < told.changes_number; ++i)
+        told.instants[i] = (struct blksnap_instant){
+            0x0123456789abcd00 + i + 1, 1700000000000000000 + i * 1000000000l};
+      memcpy(opt, &told, sizeof(told));
+      return called("cbtinstants", "");
+    }
     case BLKFILTER_CTL_BLKSNAP_CBTDIRTY: {
       const struct blksnap_cbtdirty* dirty = opt;
       const struct blksnap_sectors* ranges =

@@ -10,8 +10,19 @@ names=$scratch/names.json
 
 # 1000 blocks of 64 KiB, whose bytes are 0 to 7 again and again.
 blksnap 0 status --checkpoints "$names"
-says out '/dev/fake   62.5M  '"$uuid"'     7    64K   7.8M (12.5 %)  /dev/blksnap-259-1'
+says out '/dev/fake   62.5M  '"$uuid"'     7    64K   7.8M (12.5 %)  /dev/blksnap-259-1  0123456789abcd07  2023-11-14T22:13:26Z'
 ! grep -q CHECKPOINT out || fail "names of nothing"
+
+# A module that keeps no instants, and a device before its first take.
+FAKE_FAIL=cbtinstants=25 blksnap 0 status --checkpoints "$names"
+says out '/dev/blksnap-259-1  -                 -'
+FAKE_FAIL=cbtinstants=25 blksnap 0 status --json --checkpoints "$names"
+jq -e '.devices[0] | has("instant") or has("taken") | not' out >/dev/null || fail "$(cat out)"
+FAKE_TAKE=0 blksnap 0 status --json --checkpoints "$names"
+jq -e '.devices[0] | has("instant") or has("taken") | not' out >/dev/null || fail "$(cat out)"
+blksnap 0 status --json --checkpoints "$names"
+jq -e '.devices[0] | [.instant, .taken] == ["0123456789abcd07", "2023-11-14T22:13:26Z"]' \
+    out >/dev/null || fail "$(cat out)"
 
 for number in 7 5 1; do
     blksnap 0 checkpoint add "n$number" -d /dev/fake -c "$uuid.$number" --file "$names"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/utc.h"
 #include "base/uuid.h"
 #include "checkpoint/store.h"
 #include "export/change_map.h"
@@ -29,6 +31,7 @@ using checkpoints::Named;
 using kernel::CbtInfo;
 using kernel::Control;
 using kernel::Filter;
+using kernel::Instant;
 using kernel::Quiesced;
 using kernel::SnapshotInfo;
 using kernel::Statistics;
@@ -43,6 +46,8 @@ struct Since {
 struct TrackedDevice {
   std::string path;
   CbtInfo info;
+  // Of the last take; none before the first, and by a module that keeps none.
+  std::optional<Instant> instant;
   // Bytes that changed between the last two takes, and that were marked since;
   // none before the first, and where a take came between.
   std::optional<std::uint64_t> changed;
@@ -85,6 +90,15 @@ void look_at_changes(const Filter& filter, const std::vector<Named>& names,
   }
 }
 
+std::optional<Instant> last_instant(const Filter& filter, const CbtInfo& info) {
+  const auto told = filter.instants();
+  const std::size_t number = info.changes_number;
+  if (!told || told->generation != info.generation || number == 0 ||
+      told->takes.size() < number)
+    return std::nullopt;
+  return told->takes[number - 1];
+}
+
 Result<Status> look(const std::string& names_file) {
   const auto control = Control::open();
   if (!control) return control.error();
@@ -112,6 +126,7 @@ Result<Status> look(const std::string& names_file) {
     TrackedDevice& device = status.devices.emplace_back();
     device.path = filter.device();
     device.info = *info;
+    device.instant = last_instant(filter, *info);
     look_at_changes(filter, *names, device);
     const auto image = filter.snapshot_info();
     if (!image || image->image.empty()) continue;
@@ -169,6 +184,14 @@ std::string changed_text(std::uint64_t changed, const CbtInfo& info) {
                    percent(changed, info.capacity));
 }
 
+std::string id_text(const Instant& instant) {
+  return formatted("{:016x}", instant.id);
+}
+
+std::string time_text(const Instant& instant) {
+  return to_rfc3339(static_cast<std::time_t>(instant.time / 1'000'000'000));
+}
+
 std::string names_text(const Status& status) {
   std::size_t width = std::strlen("CHECKPOINT");
   for (const TrackedDevice& device : status.devices)
@@ -187,6 +210,9 @@ std::string names_text(const Status& status) {
          text;
 }
 
+constexpr char kRow[] =
+    "{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {:18}  {:16}  {}\n";
+
 std::string text_of(const Status& status) {
   std::string text;
   if (status.devices.empty()) text += "No device is tracked.\n";
@@ -194,17 +220,18 @@ std::string text_of(const Status& status) {
   for (const TrackedDevice& device : status.devices)
     width = std::max(width, device.path.size());
   if (!status.devices.empty())
-    text += formatted("{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n",
-                      "DEVICE", width, "SIZE", "GENERATION", "TAKE", "BLOCK",
-                      "CHANGED", "IMAGE");
+    text += formatted(kRow, "DEVICE", width, "SIZE", "GENERATION", "TAKE",
+                      "BLOCK", "CHANGED", "IMAGE", "INSTANT", "TAKEN");
   for (const TrackedDevice& device : status.devices) {
     const std::string changed =
         device.changed ? changed_text(*device.changed, device.info) : "-";
-    text += formatted(
-        "{:{}}  {:>6}  {:36}  {:>4}  {:>5}  {:>14}  {}\n", device.path, width,
-        size_text(device.info.capacity), to_string(device.info.generation),
-        device.info.changes_number, size_text(device.info.block_size), changed,
-        device.image ? device.image->image : "-");
+    text +=
+        formatted(kRow, device.path, width, size_text(device.info.capacity),
+                  to_string(device.info.generation), device.info.changes_number,
+                  size_text(device.info.block_size), changed,
+                  device.image ? device.image->image : "-",
+                  device.instant ? id_text(*device.instant) : "-",
+                  device.instant ? time_text(*device.instant) : "-");
   }
   text += names_text(status);
   if (!status.snapshots.empty())
@@ -234,6 +261,10 @@ JsonValue json_of(const TrackedDevice& device) {
                       {"generation_id", to_string(device.info.generation)},
                       {"changes_number", device.info.changes_number},
                       {"block_size", device.info.block_size}};
+  if (device.instant) {
+    object.set("instant", id_text(*device.instant));
+    object.set("taken", time_text(*device.instant));
+  }
   if (device.changed) object.set("changed_bytes", *device.changed);
   JsonValue checkpoints = JsonValue::array();
   for (const Since& since : device.checkpoints) {
