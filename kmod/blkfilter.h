@@ -30,12 +30,17 @@ enum blkfilter_state {
  * @ops:  whose it is
  * @bdev: the device. Its memory and that of its disk are pinned; the device may
  *        go away, and its queue with it: see blkfilter_hold_device().
+ * @sectors: writes to so many sectors are shown at least, also while @bdev is
+ *        smaller: a partition that is shrunk and grown again is written to
+ *        meanwhile by way of its disk. The filter's to set, with WRITE_ONCE(),
+ *        and never lowered; 0 is allowed.
  *
  * Filters embed it. The rest is blkfilter's.
  */
 struct blkfilter {
 	const struct blkfilter_operations *ops;
 	struct block_device *bdev;
+	sector_t sectors;
 
 	struct list_head link;	    /* hooked_disk.filters, while shown */
 	bool shown;		    /* bios are; under disk_lock */
@@ -73,7 +78,7 @@ struct blkfilter {
  * sleep.
  * @submit_bio: a write, discard, write-zeroes or secure erase is about to go
  *          down to @count sectors from @sector of the filter's device (what of
- *          the bio lies in it). False: let it pass. True: the filter has taken
+ *          the bio lies in it, or in its @sectors). False: let it pass. True: the filter has taken
  *          the bio over, and will blkfilter_resubmit() or end it. A bio comes
  *          by again when it was resubmitted, split or remapped: be idempotent.
  *          May sleep, but not on I/O if current->bio_list is set, or at all

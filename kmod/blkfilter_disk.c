@@ -179,8 +179,10 @@ static __always_inline bool filters_took(struct hooked_disk *hd,
 		/* Read each time: partitions and disks can be resized. */
 		struct block_device *own = READ_ONCE(flt->bdev);
 		sector_t first = own->bd_start_sect;
+		sector_t count =
+			max(bdev_nr_sectors(own), READ_ONCE(flt->sectors));
 		sector_t s = max(start, first);
-		sector_t e = min(end, first + bdev_nr_sectors(own));
+		sector_t e = min(end, first + count);
 
 		if (s < e && flt->ops->submit_bio(flt, bio, s - first, e - s))
 			return true;

@@ -131,6 +131,13 @@ static struct cbt_map *fresh_map_if_stale(struct tracker *tracker)
 	return map;
 }
 
+/* Before the take drains, so that no write to the map's sectors is missed. */
+static void show_all_of(const struct cbt_map *map, struct blkfilter *flt)
+{
+	WRITE_ONCE(flt->sectors,
+		   max(flt->sectors, map->capacity >> SECTOR_SHIFT));
+}
+
 static int make_area(struct snapshot *snapshot, struct snapshot_member *member)
 {
 	struct diff_area *area;
@@ -142,6 +149,8 @@ static int make_area(struct snapshot *snapshot, struct snapshot_member *member)
 	member->map = fresh_map_if_stale(member->tracker);
 	if (IS_ERR(member->map))
 		return PTR_ERR(member->map);
+	if (member->map)
+		show_all_of(member->map, &member->tracker->filter);
 	area = diff_area_create(member->tracker->filter.bdev, snapshot->storage,
 				&snapshot->events);
 	if (IS_ERR(area))

@@ -42,6 +42,7 @@ static struct blkfilter *tracker_attach(struct block_device *bdev,
 		kfree(tracker);
 		return ERR_PTR(ret);
 	}
+	tracker->filter.sectors = tracker->map.capacity >> SECTOR_SHIFT;
 	return &tracker->filter;
 }
 
