@@ -14,7 +14,7 @@ times() {
     [ "$(grep -cx "$2" log)" -eq "$1" ] || fail "$2 not $1 times: $(cat log)"
 }
 once() {
-    times 1 take
+    times 1 take-read-only
     times 1 destroy
     rm log
 }
