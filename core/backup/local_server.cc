@@ -4,11 +4,19 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <string_view>
 
 namespace blksnap::backup {
 namespace {
 
 constexpr std::chrono::milliseconds kDying{500};
+
+// The last line of a log that has nothing but errors, without the time.
+std::string last_error(const std::string& log) {
+  constexpr std::string_view kBefore = " blksnap error: ";
+  const std::size_t at = log.rfind(kBefore);
+  return at == log.npos ? "" : log.substr(at + kBefore.size());
+}
 
 }  // namespace
 
@@ -20,6 +28,7 @@ Result<LocalServer> LocalServer::start(const Settings& settings) {
     words.push_back("device=" + device);
   words.push_back("diff=" + settings.diff);
   words.push_back("limit=" + settings.limit);
+  words.push_back("--log-level=error");
   // With SIGTERM it says goodbye to its clients, and cleans up.
   auto child = ChildProcess::start(
       words, {.listening = socket->listening(), .signal = SIGTERM});
@@ -35,7 +44,12 @@ std::string LocalServer::uri(const std::string& device) const {
 }
 
 Error LocalServer::explain(Error error) {
-  if (error.code == ECANCELED || !child_.ended(kDying)) return error;
+  if (error.code == ECANCELED) return error;
+  if (!child_.ended(kDying)) {
+    if (const std::string said = last_error(child_.complaint()); !said.empty())
+      error.message += "; the server says: " + said;
+    return error;
+  }
   if (auto done = child_.succeed(); !done)
     error.message = done.error().message + "; " + error.message;
   return error;

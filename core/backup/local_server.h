@@ -26,7 +26,8 @@ class LocalServer {
   static Result<LocalServer> start(const Settings& settings);
 
   std::string uri(const std::string& device) const;
-  // Puts what the server said before an error, if it has failed. Once.
+  // Adds to an error what the server said, if it has failed or logged an error:
+  // over NBD a client is only told a number. Once.
   Error explain(Error error);
 
  private:

@@ -73,6 +73,21 @@ std::string why_doubtful(const Wish& wish, const std::string& disk,
          " the same there? --since would say so";
 }
 
+// Why the server does not grant the changes since `bitmap`. A server of ours
+// says which generation it is in.
+std::string why_not_offered(const copy::Source& source,
+                            const std::string& bitmap) {
+  const std::string what =
+      "the server does not offer " + source.changes_name() + ": ";
+  const std::string& now = source.checkpoint();
+  if (!is_canonical(bitmap) || !is_canonical(now) ||
+      now.starts_with(bitmap.substr(0, bitmap.find('.') + 1)))
+    return what + "the checkpoint is unknown there";
+  return what +
+         "its generation has ended, with a restart or with a change that the "
+         "filter could not track (the kernel's log there tells)";
+}
+
 // Why what the server grants is of no use; empty if it is.
 Result<std::string> why_not(const Wish& wish, const std::string& disk,
                             const copy::Source& source,
@@ -82,9 +97,7 @@ Result<std::string> why_not(const Wish& wish, const std::string& disk,
   if (before != source.size())
     return "its size was " + std::to_string(before) + " bytes and is " +
            std::to_string(source.size()) + " now";
-  if (!source.changes())
-    return "the server does not offer " + source.changes_name() +
-           ": the generation has changed, or the checkpoint is unknown there";
+  if (!source.changes()) return why_not_offered(source, wish.bitmap);
   const auto chain = Repository::chain(listing, *wish.parent, disk);
   if (chain)
     if (auto why = why_too_long(repository, *chain, disk); !why.empty())

@@ -28,7 +28,8 @@ backup_vdx() {
 new_disk $((4 << 20))
 stand_in exec "$BLKSNAP_NBD" file="$PWD/disk.raw" name=vdx cbt="$PWD/map"
 backup_vdx 0
-printf '%s\n' device=/dev/vdx diff=/var/tmp limit=1G | diff - words
+printf '%s\n' device=/dev/vdx diff=/var/tmp limit=1G --log-level=error |
+    diff - words
 gone || fail "the server is there still"
 holds "$(point)" disk.raw vdx
 [ "$(manifest .source)" = /dev/vdx ] || fail "source"
@@ -45,7 +46,8 @@ printf x | dd of=devices/vdy conv=notrunc status=none
 stand_in exec nbdkit -f file dir="$PWD/devices"
 serve
 blksnap 0 backup /dev/vdx "$uri" /dev/mapper/vdy --diff d --limit 1 --to repo
-printf '%s\n' device=/dev/vdx device=/dev/mapper/vdy diff=d limit=1 |
+printf '%s\n' device=/dev/vdx device=/dev/mapper/vdy diff=d limit=1 \
+    --log-level=error |
     diff - words
 [ "$(jq -c '[.disks[].name]' "repo/$(point)/manifest.json")" = \
     '["vdx","disk","vdy"]' ] || fail "disks"
@@ -57,6 +59,14 @@ before=$(points)
 stand_in 'echo "device=/dev/vdx: no filter" >&2; exit 1'
 backup_vdx 1
 says err 'blksnap: blksnap-nbd failed: device=/dev/vdx: no filter; nbd'
+
+# The image dies under the copy: its server knows why, and goes on.
+stand_in 'echo "2026-11-22 01:02:03.004 blksnap error: vdx: it is corrupted" >&2
+    exec nbdkit -f --filter=error pattern 4M error=EIO error-pread-rate=100%'
+backup_vdx 1
+says err 'Input/output error; the server says: vdx: it is corrupted'
+gone || fail "the server is there still"
+[ "$(points)" -eq "$before" ] || fail "a point came to be"
 
 # No snapshot for a repository that cannot be written to.
 mkdir others
