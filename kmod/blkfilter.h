@@ -79,10 +79,10 @@ struct blkfilter {
  * @submit_bio: a write, discard, write-zeroes or secure erase is about to go
  *          down to @count sectors from @sector of the filter's device (what of
  *          the bio lies in it, or in its @sectors). False: let it pass. True:
- *          the filter has taken the bio over, and will blkfilter_resubmit() or end it. A bio comes
- *          by again when it was resubmitted, split or remapped: be idempotent.
- *          May sleep, but not on I/O if current->bio_list is set, or at all
- *          with REQ_NOWAIT.
+ *          the filter has taken the bio over, and will blkfilter_resubmit() or
+ *          end it. A bio comes by again when it was resubmitted, split or
+ *          remapped: be idempotent. May sleep, but not on I/O if
+ * current->bio_list is set, or at all with REQ_NOWAIT.
  *
  * @attach, @busy, @moved and @ctl of all filters exclude each other, except
  * that several @ctl may run at once.

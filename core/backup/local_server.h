@@ -26,8 +26,8 @@ class LocalServer {
   static Result<LocalServer> start(const Settings& settings);
 
   std::string uri(const std::string& device) const;
-  // Adds to an error what the server said, if it has failed or logged an error:
-  // over NBD a client is only told a number. Once.
+  // Adds the server's last words to an error, if it has failed or logged an
+  // error: NBD itself tells a client no more than a number. Call it once.
   Error explain(Error error);
 
  private:

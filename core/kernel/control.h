@@ -62,10 +62,10 @@ class Control {
   // in bytes, is rounded down to sectors.
   Result<Uuid> create(const std::string& diff, std::uint64_t limit) const;
 
-  // What may be done with the images of a snapshot. Read-only ones (see
-  // BLKSNAP_TAKE_READ_ONLY of kmod/uapi/blksnap.h) are never mounted or taken
-  // for a part of a volume group or an array; a module that does not know them
-  // makes writable ones.
+  // Kinds of images that a snapshot gets. Read-only ones (see
+  // BLKSNAP_TAKE_READ_ONLY of kmod/uapi/blksnap.h) cannot be mounted, or made a
+  // part of a volume group or an array; a module that does not know them makes
+  // writable ones.
   enum class Images { kWritable, kReadOnly };
   // Blocks while file systems are frozen.
   Result<void> take(const Uuid& id, Images images) const;

@@ -103,7 +103,8 @@ class Filter {
   // ENOENT: the device is in no snapshot, or has no filter.
   Result<SnapshotInfo> snapshot_info() const;
 
-  // Of a device in a snapshot that is taken. Nothing: the module does not tell.
+  // Asks about the last take of a device that is in a snapshot. Nothing: the
+  // snapshot is not taken yet, or the module does not tell.
   std::optional<Quiesced> quiesced() const;
 
  private:

@@ -34,7 +34,8 @@ struct cbt_map {
 	/* Little endian: bit n % 8 of byte n / 8 is of block n. */
 	unsigned long *discards;
 	unsigned long *frozen_discards;
-	/* Of take N of the generation at [N - 1]; zero after the last. */
+	/* Element N - 1 is of take N of this generation; zero after the last.
+	 */
 	struct blksnap_instant *instants;
 };
 
