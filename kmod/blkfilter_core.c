@@ -41,8 +41,8 @@
 #include "blkfilter_disk.h"
 #include "blkfilter_hook.h"
 #include "blkfilter_requests.h"
-#include "blkfilter_selftest.h"
 #include "blkfilter_restored.h"
+#include "blkfilter_selftest.h"
 #include "compat.h"
 
 static DECLARE_RWSEM(filters_sem);

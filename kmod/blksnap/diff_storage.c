@@ -51,9 +51,9 @@ static struct file *open_storage(const char *path)
 }
 
 /*
- * Bytes of a device that stay as they are, at its beginning and at its end: old
- * data there may be the label of a physical volume or of an array, and whoever
- * looks for labels would take the storage for the origin.
+ * Bytes at the beginning and at the end of a device that are not written. Old
+ * data there could be the label of a physical volume or of an array, and LVM or
+ * mdadm would take the storage for the origin.
  */
 static u64 margin_of(u64 size)
 {

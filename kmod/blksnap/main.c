@@ -46,22 +46,19 @@ static long control_create(void __user *argp)
 	return 0;
 }
 
-static long control_destroy(void __user *argp)
+static long control_by_id(void __user *argp,
+			  int (*call)(const struct blksnap_uuid *id))
 {
 	struct blksnap_uuid id;
 
 	if (copy_from_user(&id, argp, sizeof(id)))
 		return -EFAULT;
-	return snapshot_destroy(&id);
+	return call(&id);
 }
 
-static long control_take(void __user *argp)
+static int take_writable(const struct blksnap_uuid *id)
 {
-	struct blksnap_uuid id;
-
-	if (copy_from_user(&id, argp, sizeof(id)))
-		return -EFAULT;
-	return snapshot_take(&id, false);
+	return snapshot_take(id, false);
 }
 
 static long control_take_flags(void __user *argp)
@@ -144,9 +141,9 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 	case BLKSNAP_IOCTL_SNAPSHOT_CREATE:
 		return control_create(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_DESTROY:
-		return control_destroy(argp);
+		return control_by_id(argp, snapshot_destroy);
 	case BLKSNAP_IOCTL_SNAPSHOT_TAKE:
-		return control_take(argp);
+		return control_by_id(argp, take_writable);
 	case BLKSNAP_IOCTL_SNAPSHOT_TAKE_FLAGS:
 		return control_take_flags(argp);
 	case BLKSNAP_IOCTL_SNAPSHOT_COLLECT:

@@ -26,7 +26,10 @@ static bool has_held_partition(struct gendisk *disk)
 	return held;
 }
 
-/* Who holds a partition holds its disk too, against others only. */
+/*
+ * The block layer sets a holder of the whole disk, too, while a partition is
+ * held (bd_finish_claiming() in bdev.c).
+ */
 static bool is_held(struct block_device *bdev)
 {
 	return READ_ONCE(bdev->bd_holder) &&
@@ -119,18 +122,17 @@ static void free_target(struct quiesce_target *target)
 	if (target->sb)
 		deactivate_super(target->sb);
 	put_device(&target->bdev->bd_device);
-	if (target->driver)
-		module_put(target->driver);
+	module_put(target->driver);
 	list_del(&target->link);
 	kfree(target);
 }
 
-/* Of two ways to a device, the longer one counts. */
+/* A device that is found twice keeps the larger height. */
 static int add_bdev(struct list_head *targets, struct block_device *bdev,
 		    unsigned int height)
 {
 	struct quiesce_target *target = find_bdev(targets, bdev);
-	struct module *driver = bdev->bd_disk->fops->owner;
+	struct module *driver = height ? bdev->bd_disk->fops->owner : NULL;
 
 	if (target) {
 		if (target->height >= height)
@@ -138,17 +140,15 @@ static int add_bdev(struct list_head *targets, struct block_device *bdev,
 		target->height = height;
 		return add_above(targets, target);
 	}
-	/* Its driver is being unloaded: nothing is mounted on it. */
-	if (height && !try_module_get(driver))
+	/* No file system uses a device whose driver is being unloaded. */
+	if (!try_module_get(driver))
 		return 0;
 	target = new_target(targets, bdev, height);
 	if (!target) {
-		if (height)
-			module_put(driver);
+		module_put(driver);
 		return -ENOMEM;
 	}
-	if (height)
-		target->driver = driver;
+	target->driver = driver;
 	return add_above(targets, target);
 }
 
@@ -197,15 +197,13 @@ static bool is_device_of(const struct super_block *sb,
 	return is;
 }
 
-/* Under sb->s_umount. */
+/* Called once for each file system, under sb->s_umount. */
 static void add_btrfs(struct super_block *sb, void *data)
 {
 	struct list_head *targets = data;
 	struct quiesce_target *target, *of_devices, *lower = NULL;
 
 	list_for_each_entry(target, targets, link) {
-		if (target->sb == sb)
-			return;
 		if (target->sb || !is_held(target->bdev) ||
 		    !is_device_of(sb, target->bdev))
 			continue;
@@ -230,8 +228,8 @@ static void add_btrfs(struct super_block *sb, void *data)
 
 static void find_btrfs(struct list_head *targets)
 {
-	struct file_system_type *type, *of_supers;
-	struct quiesce_target *target, *last;
+	struct file_system_type *type, *of_supers = NULL;
+	struct quiesce_target *target;
 
 	/* Without this, get_fs_type() would load it. */
 	if (!stack_in_sysfs("fs/btrfs"))
@@ -239,14 +237,15 @@ static void find_btrfs(struct list_head *targets)
 	type = get_fs_type("btrfs");
 	if (!type)
 		return;
-	last = list_last_entry(targets, struct quiesce_target, link);
 	list_for_each_entry(target, targets, link) {
+		if (target->carries || !is_held(target->bdev))
+			continue;
 		of_supers = compat_btrfs_type(type, target->bdev);
-		if (of_supers && is_held(target->bdev) && !target->carries)
-			iterate_supers_type(of_supers, add_btrfs, targets);
-		if (target == last)
+		if (of_supers)
 			break;
 	}
+	if (of_supers)
+		iterate_supers_type(of_supers, add_btrfs, targets);
 	module_put(type->owner);
 }
 
@@ -303,7 +302,7 @@ bool quiesce_freeze(struct quiesce_target *target)
 		return true;
 	}
 	if (ret == COMPAT_ALREADY_FROZEN) {
-		/* Somebody else has frozen it and will thaw it. */
+		/* Another process has frozen it, and will thaw it. */
 		sync_blockdev(target->bdev);
 		target->how = BLKSNAP_QUIESCED_FROZEN;
 		return false;

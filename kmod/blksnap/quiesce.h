@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What has to be at rest at the instant of a take: the file systems that stand
- * on a device, be they mounted on it, on a partition of it, or on a disk that
- * device-mapper or md has made of it.
+ * Finds and freezes the file systems that a take must not find in the middle of
+ * a change: those mounted on its devices, on their partitions, and on disks
+ * that device-mapper or md has made of them.
  */
 #ifndef _BLKSNAP_QUIESCE_H
 #define _BLKSNAP_QUIESCE_H
@@ -48,7 +48,7 @@ int quiesce_find(struct block_device *bdev, struct list_head *targets);
 /* Frees the list, also after an error. */
 void quiesce_forget(struct list_head *targets);
 
-/* Writes back what is cached. Waits for the device. */
+/* Writes back dirty pages and the file system. Waits for the device. */
 void quiesce_sync(struct quiesce_target *target);
 
 /*

@@ -315,7 +315,7 @@ static int show_images(struct snapshot *snapshot)
 	return ret;
 }
 
-static int take(struct snapshot *snapshot)
+static int take(struct snapshot *snapshot, bool read_only)
 {
 	struct snapshot_member *member;
 	int ret;
@@ -327,6 +327,7 @@ static int take(struct snapshot *snapshot)
 	list_for_each_entry(member, &snapshot->members, link)
 		if (!member->tracker)
 			return -ENODEV;
+	snapshot->read_only = read_only;
 	ret = prepare_and_take(snapshot);
 	if (!ret) {
 		snapshot->taken = true;
@@ -347,9 +348,7 @@ int snapshot_take(const struct blksnap_uuid *id, bool read_only)
 
 	if (!snapshot)
 		return -ESRCH;
-	if (!snapshot->taken)
-		snapshot->read_only = read_only;
-	ret = take(snapshot);
+	ret = take(snapshot, read_only);
 	if (!ret)
 		pr_info("snapshot %pUb taken\n", &snapshot->id);
 	snapshot_put(snapshot);

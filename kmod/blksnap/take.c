@@ -3,11 +3,11 @@
 
 #include <linux/blk-mq.h>
 #include <linux/kref.h>
+#include <linux/ktime.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-#include <linux/ktime.h>
 #include <linux/workqueue.h>
 
 #include "compat.h"
@@ -26,7 +26,7 @@ enum part_state {
 	PART_FROZEN,
 };
 
-/* What is to be at rest. */
+/* A target, and how far the workers are with it. */
 struct take_part {
 	struct take *take;
 	struct take_member *member;
@@ -243,7 +243,7 @@ static int make_parts(struct take *take)
 	return 0;
 }
 
-/* Looks in a worker: this waits for file systems, of whatever device. */
+/* Finds in a worker, because it waits for file systems of any device. */
 static int find(struct take *take, unsigned long deadline)
 {
 	struct take_member *member;
@@ -475,7 +475,6 @@ static void flip(struct take *take)
 	struct take_member *member;
 
 	for_each_member(take, member) {
-		member->quiesced = quiesce_worst(&member->targets);
 		if (member->map)
 			swap(*member->map, member->tracker->map);
 		cbt_map_take(&member->tracker->map, &now);
@@ -529,8 +528,12 @@ int take_run(struct take *take, struct gate *gate, struct mutex *outer)
 		ret = take_instant(take, gate, deadline);
 	thaw(take);
 	memalloc_noio_restore(noio);
-	for_each_member(take, member)
+	for_each_member(take, member) {
+		/* After a failure a worker may still be at the targets. */
+		if (!ret)
+			member->quiesced = quiesce_worst(&member->targets);
 		mutex_unlock(&member->tracker->lock);
+	}
 	return ret;
 }
 
