@@ -7,17 +7,24 @@
 
 #include "backup/image.h"
 #include "backup/soundness.h"
-#include "base/uuid.h"
+#include "cbt/checkpoint.h"
 
 namespace blksnap::backup {
 namespace {
 
 constexpr std::uint64_t kSector = 512;
-// GENERATION.N: the name of one instant in all the world.
-bool is_canonical(const std::string& checkpoint) {
-  const std::size_t dot = checkpoint.find('.');
-  return dot != checkpoint.npos &&
-         parse_uuid(std::string_view(checkpoint).substr(0, dot)).has_value();
+
+// Nothing: a bitmap of QEMU's, or of another server, by its name.
+std::optional<cbt::Checkpoint> canonical(const std::string& checkpoint) {
+  const auto parsed = cbt::Checkpoint::parse(checkpoint);
+  return parsed ? std::optional(*parsed) : std::nullopt;
+}
+
+// Are both names of one take, or of one bitmap?
+bool same(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  const auto first = canonical(one), second = canonical(other);
+  return first && second && first->may_be(*second);
 }
 
 const Point* newest_with(const Listing& listing, const std::string& disk) {
@@ -27,19 +34,23 @@ const Point* newest_with(const Listing& listing, const std::string& disk) {
   return found == listing.points.rend() ? nullptr : &*found;
 }
 
-Result<void> check_since(const Listing& listing, const Point& newest,
-                         const std::string& disk, const std::string& since) {
-  if (newest.manifest.find(disk)->checkpoint == since) return {};
+// The bitmap to ask for.
+Result<std::string> check_since(const Listing& listing, const Point& newest,
+                                const std::string& disk,
+                                const std::string& since) {
+  const std::string& recorded = newest.manifest.find(disk)->checkpoint;
+  // One of them may have the instant.
+  if (same(recorded, since)) return std::max(recorded, since);
   const std::string which = "--since " + since + ": the newest point of " +
                             disk + ", " + newest.name.text() +
                             ", has another checkpoint";
   for (const Point& point : listing.points) {
     const DiskRecord* record = point.manifest.find(disk);
-    if (record && record->checkpoint == since)
+    if (record && same(record->checkpoint, since))
       return refuse(EINVAL, which + "; that is " + point.name.text() + "'s");
   }
-  if (is_canonical(since)) return refuse(EINVAL, which);
-  return {};
+  if (canonical(since)) return refuse(EINVAL, which);
+  return since;
 }
 
 // QEMU finds an image by a path that goes through all points above it,
@@ -67,25 +78,30 @@ std::string why_too_long(const Repository& repository,
 std::string why_doubtful(const Wish& wish, const std::string& disk,
                          const std::string& origin) {
   const std::string& before = wish.parent->manifest.find(disk)->source;
-  if (is_canonical(wish.bitmap) || before == origin) return {};
+  if (canonical(wish.bitmap) || before == origin) return {};
   return "the newest point was read from " + before + ", not from " + origin +
          ": is checkpoint " + wish.bitmap +
          " the same there? --since would say so";
 }
 
 // Why the server does not grant the changes since `bitmap`. A server of ours
-// says which generation it is in.
+// says which take it shows.
 std::string why_not_offered(const copy::Source& source,
                             const std::string& bitmap) {
   const std::string what =
       "the server does not offer " + source.changes_name() + ": ";
-  const std::string& now = source.checkpoint();
-  if (!is_canonical(bitmap) || !is_canonical(now) ||
-      now.starts_with(bitmap.substr(0, bitmap.find('.') + 1)))
+  const auto wanted = canonical(bitmap), now = canonical(source.checkpoint());
+  if (!wanted || !now) return what + "the checkpoint is unknown there";
+  if (wanted->generation != now->generation)
+    return what +
+           "its generation has ended, with a restart or with a change that the "
+           "filter could not track (the kernel's log there tells)";
+  // A server that knows no instants does not know the name.
+  if (wanted->instant != 0 && now->instant == 0)
     return what + "the checkpoint is unknown there";
   return what +
-         "its generation has ended, with a restart or with a change that the "
-         "filter could not track (the kernel's log there tells)";
+         "the machine was put back to an earlier state since that point was "
+         "made";
 }
 
 // Why what the server grants is of no use; empty if it is.
@@ -151,9 +167,9 @@ Result<Wish> wish_for(const Listing& listing, const std::string& disk,
   } else if (!wish.parent) {
     wish.why_full = "there is no point of this disk yet";
   } else if (!request.since.empty()) {
-    auto good = check_since(listing, *wish.parent, disk, request.since);
-    if (!good) return good.error();
-    wish.bitmap = request.since;
+    auto bitmap = check_since(listing, *wish.parent, disk, request.since);
+    if (!bitmap) return bitmap.error();
+    wish.bitmap = std::move(*bitmap);
   } else {
     wish.bitmap = wish.parent->manifest.find(disk)->checkpoint;
     if (wish.bitmap.empty())

@@ -5,38 +5,14 @@
 #include <bit>
 #include <cassert>
 #include <cerrno>
-#include <charconv>
 #include <limits>
-
-#include "base/uuid.h"
+#include <string>
+#include <utility>
 
 namespace blksnap::cbt {
-std::string Checkpoint::to_string() const {
-  return blksnap::to_string(generation) + "." + std::to_string(number);
-}
-
-Result<Checkpoint> Checkpoint::parse(std::string_view text) {
-  const Error error =
-      refuse(EINVAL, "'" + std::string(text) +
-                         "' is not a checkpoint: want GENERATION.NUMBER");
-  const std::size_t dot = text.rfind('.');
-  if (dot == text.npos) return error;
-  const auto uuid = parse_uuid(text.substr(0, dot));
-  if (!uuid) return error;
-  Checkpoint checkpoint{*uuid, 0};
-  const std::string_view number = text.substr(dot + 1);
-  const auto [rest, code] = std::from_chars(
-      number.data(), number.data() + number.size(), checkpoint.number);
-  if (code != std::errc{} || rest != number.data() + number.size()) {
-    return error;
-  }
-  // One spelling only: names of checkpoints are compared as text by others.
-  if (checkpoint.to_string() != text) return error;
-  return checkpoint;
-}
 
 Result<ChangeMap> ChangeMap::make(std::uint64_t capacity,
-                                  std::uint32_t block_size, Checkpoint taken,
+                                  std::uint32_t block_size, History history,
                                   std::vector<std::uint8_t> bytes) {
   if (capacity == 0) {
     return refuse(EINVAL, "a change map of a device without bytes");
@@ -59,14 +35,23 @@ Result<ChangeMap> ChangeMap::make(std::uint64_t capacity,
                               std::to_string(blocks) + " blocks of " +
                               std::to_string(block_size));
   }
-  return ChangeMap(capacity, block_size, taken, std::move(bytes));
+  if (!history.instants.empty() && history.instants.size() != history.number) {
+    return refuse(EINVAL, "a change map of take " +
+                              std::to_string(history.number) +
+                              " with the instants of " +
+                              std::to_string(history.instants.size()));
+  }
+  if (std::count(history.instants.begin(), history.instants.end(), 0) != 0) {
+    return refuse(EINVAL, "a change map with a take whose instant is 0");
+  }
+  return ChangeMap(capacity, block_size, std::move(history), std::move(bytes));
 }
 
 ChangeMap::ChangeMap(std::uint64_t capacity, std::uint32_t block_size,
-                     Checkpoint taken, std::vector<std::uint8_t> bytes)
+                     History history, std::vector<std::uint8_t> bytes)
     : capacity_(capacity),
       block_size_(block_size),
-      taken_(taken),
+      history_(std::move(history)),
       bytes_(std::move(bytes)) {
   summarise();
 }
@@ -132,9 +117,9 @@ std::size_t ChangeMap::run_end(std::size_t from, std::uint8_t since,
   return bytes_.size();
 }
 
-bool ChangeMap::answers(const Checkpoint& since) const {
-  return taken_.number > 0 && since.generation == taken_.generation &&
-         since.number <= taken_.number;
+std::optional<Checkpoint> ChangeMap::find(const Checkpoint& since) const {
+  if (history_.number == 0) return {};
+  return history_.find(since);
 }
 
 void ChangeMap::changed_since(std::uint8_t since, ExtentBuilder& out,

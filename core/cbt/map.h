@@ -2,49 +2,41 @@
 // The change map of a device, as frozen at one take: a byte per block.
 #pragma once
 
-#include <boost/uuid/uuid.hpp>
 #include <cstdint>
-#include <string>
-#include <string_view>
+#include <optional>
 #include <vector>
 
 #include "base/extents.h"
 #include "base/result.h"
+#include "cbt/checkpoint.h"
 
 namespace blksnap::cbt {
-
-// The instant of one take: which generation of a device's numbering, and the
-// number. Its canonical text is "GENERATION.N", e.g.
-// "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7"; nothing else is accepted by
-// parse(): lower case, no sign, no leading zeros, N in 0..255.
-struct Checkpoint {
-  boost::uuids::uuid generation{};
-  std::uint8_t number = 0;
-
-  bool operator==(const Checkpoint&) const = default;
-  std::string to_string() const;
-  static Result<Checkpoint> parse(std::string_view text);
-};
 
 // Immutable after make(); any thread may read.
 class ChangeMap {
  public:
   // `bytes` has one byte per block of `block_size`, which is a power of two
-  // and covers `capacity`; otherwise EINVAL with a sentence. A map of another
-  // length than the device needs is refused here and nowhere else.
+  // and covers `capacity`; `history` ends with the take that froze them, and
+  // has an instant for each take or none. Otherwise EINVAL with a sentence. A
+  // map of another length than the device needs is refused here and nowhere
+  // else.
   static Result<ChangeMap> make(std::uint64_t capacity,
-                                std::uint32_t block_size, Checkpoint taken,
+                                std::uint32_t block_size, History history,
                                 std::vector<std::uint8_t> bytes);
 
   std::uint64_t capacity() const { return capacity_; }      // bytes
   std::uint32_t block_size() const { return block_size_; }  // bytes
-  const Checkpoint& taken() const { return taken_; }
+  const History& history() const { return history_; }
+  Checkpoint taken() const { return history_.last(); }
   const std::vector<std::uint8_t>& bytes() const { return bytes_; }
 
-  // Can "what changed since `since`" be answered? Only for this generation
-  // and a number not above the one taken, and never by the map of a device
-  // that no take has frozen yet: number 0 (invariant 1).
-  bool answers(const Checkpoint& since) const;
+  // The take that `since` names, if "what changed since" can be answered: only
+  // for one of this history, and never by the map of a device that no take has
+  // frozen yet: number 0 (invariant 1).
+  std::optional<Checkpoint> find(const Checkpoint& since) const;
+  bool answers(const Checkpoint& since) const {
+    return find(since).has_value();
+  }
 
   // How runs of blocks are to be shown; the default is that of a dirty bitmap.
   struct Flags {
@@ -63,12 +55,12 @@ class ChangeMap {
   void changed_since(std::uint8_t since, ExtentBuilder& out, Flags flags) const;
 
  private:
-  ChangeMap(std::uint64_t capacity, std::uint32_t block_size, Checkpoint taken,
+  ChangeMap(std::uint64_t capacity, std::uint32_t block_size, History history,
             std::vector<std::uint8_t> bytes);
 
   std::uint64_t capacity_;
   std::uint32_t block_size_;
-  Checkpoint taken_;
+  History history_;
   // The highest and the lowest byte of each group of kFanOut blocks; of each
   // group of so many groups; and so on, up to a level of a few.
   struct Bounds {

@@ -6,7 +6,6 @@
 #include <boost/endian/buffers.hpp>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <span>
 
 namespace blksnap::cbt {
@@ -15,7 +14,9 @@ namespace {
 namespace endian = boost::endian;
 
 constexpr char kMagic[8] = {'B', 'L', 'K', 'S', 'N', 'C', 'B', 'T'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
+// Has no instants; all else is the same.
+constexpr std::uint32_t kVersionBefore = 1;
 
 // The header as it lies in the file.
 struct DiskHeader {
@@ -27,22 +28,32 @@ struct DiskHeader {
   endian::little_uint32_buf_t block_count;
   std::uint8_t generation[16];
   std::uint8_t number;
-  std::uint8_t reserved[7];
-  endian::little_uint32_buf_t map_crc;
+  std::uint8_t instant_count;  // reserved in version 1
+  std::uint8_t reserved[6];
+  endian::little_uint32_buf_t body_crc;    // of all that is after the header
   endian::little_uint32_buf_t header_crc;  // of all that is before it
 };
 static_assert(sizeof(DiskHeader) == 64);
 static_assert(offsetof(DiskHeader, generation) == 32);
 static_assert(offsetof(DiskHeader, header_crc) == 60);
 
-std::uint32_t crc(const void* data, std::size_t length) {
+using DiskInstant = endian::little_uint64_buf_t;
+static_assert(sizeof(DiskInstant) == 8);
+
+// CRC-32 of the parts one after the other.
+template <class... Part>
+std::uint32_t crc(const Part&... parts) {
   boost::crc_32_type sum;
-  sum.process_bytes(data, length);
+  const auto add = [&](std::span<const std::byte> bytes) {
+    sum.process_bytes(bytes.data(), bytes.size());
+  };
+  (add(std::as_bytes(std::span(parts))), ...);
   return sum.checksum();
 }
 
 std::uint32_t header_crc(const DiskHeader& header) {
-  return crc(&header, offsetof(DiskHeader, header_crc));
+  return crc(std::span(reinterpret_cast<const std::byte*>(&header),
+                       offsetof(DiskHeader, header_crc)));
 }
 
 Error truncated(const std::string& path, std::uint64_t have,
@@ -57,10 +68,11 @@ Result<void> check_header(const std::string& path, const DiskHeader& header) {
     return refuse(EINVAL, path + " is not a change map");
   }
   // Before the checksum, whose place another version may move.
-  if (header.version.value() != kVersion) {
+  const std::uint32_t version = header.version.value();
+  if (version != kVersion && version != kVersionBefore) {
     return refuse(EINVAL, path + " is a change map of version " +
-                              std::to_string(header.version.value()) +
-                              ", and only version 1 is known here");
+                              std::to_string(version) +
+                              ", and only versions 1 and 2 are known here");
   }
   if (header.header_crc.value() != header_crc(header)) {
     return refuse(EINVAL, path +
@@ -68,18 +80,17 @@ Result<void> check_header(const std::string& path, const DiskHeader& header) {
                               "wrong");
   }
   if (header.header_size.value() != sizeof(header)) {
-    return refuse(EINVAL, path +
-                              " is not a change map of version 1: its "
-                              "header has " +
+    return refuse(EINVAL, path + " is not a change map: its header has " +
                               std::to_string(header.header_size.value()) +
                               " bytes");
   }
   // A meaning that they may get some day is not known here.
   if (std::any_of(std::begin(header.reserved), std::end(header.reserved),
-                  [](std::uint8_t byte) { return byte != 0; })) {
+                  [](std::uint8_t byte) { return byte != 0; }) ||
+      (version == kVersionBefore && header.instant_count != 0)) {
     return refuse(EINVAL, path +
-                              " is not a change map of version 1: reserved "
-                              "bytes are not 0");
+                              " is not a change map of a known version: "
+                              "reserved bytes are not 0");
   }
   return {};
 }
@@ -97,7 +108,10 @@ Result<ChangeMap> read_map(const io::File& file) {
     return good.error();
   }
 
-  const std::uint64_t need = sizeof(header) + header.block_count.value();
+  std::vector<DiskInstant> instants(header.instant_count);
+  const std::uint64_t map_offset =
+      sizeof(header) + std::as_bytes(std::span(instants)).size();
+  const std::uint64_t need = map_offset + header.block_count.value();
   if (file.size() < need) return truncated(file.path(), file.size(), need);
   if (file.size() > need) {
     return refuse(EINVAL, file.path() + " has " +
@@ -105,20 +119,25 @@ Result<ChangeMap> read_map(const io::File& file) {
                               " bytes after the end of its map");
   }
   std::vector<std::uint8_t> bytes(header.block_count.value());
-  const auto got =
-      file.read(sizeof(header), std::as_writable_bytes(std::span(bytes)));
-  if (!got) return got.error();
-  if (crc(bytes.data(), bytes.size()) != header.map_crc.value()) {
+  const auto instants_read =
+      file.read(sizeof(header), std::as_writable_bytes(std::span(instants)));
+  if (!instants_read) return instants_read.error();
+  const auto map_read =
+      file.read(map_offset, std::as_writable_bytes(std::span(bytes)));
+  if (!map_read) return map_read.error();
+  if (crc(instants, bytes) != header.body_crc.value()) {
     return refuse(
         EINVAL, file.path() + " is damaged: the checksum of its map is wrong");
   }
 
-  Checkpoint taken;
+  History history;
   std::copy(std::begin(header.generation), std::end(header.generation),
-            taken.generation.begin());
-  taken.number = header.number;
+            history.generation.begin());
+  history.number = header.number;
+  for (const DiskInstant& instant : instants)
+    history.instants.push_back(instant.value());
   auto map = ChangeMap::make(header.capacity.value(), header.block_size.value(),
-                             taken, std::move(bytes));
+                             std::move(history), std::move(bytes));
   if (!map) return context(file.path(), map.error());
   return map;
 }
@@ -130,6 +149,10 @@ Result<ChangeMap> read_map(const std::string& path) {
 }
 
 std::vector<std::byte> encode_map(const ChangeMap& map) {
+  const History& history = map.history();
+  const std::vector<DiskInstant> instants(history.instants.begin(),
+                                          history.instants.end());
+
   DiskHeader header{};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
   header.version = kVersion;
@@ -137,16 +160,21 @@ std::vector<std::byte> encode_map(const ChangeMap& map) {
   header.capacity = map.capacity();
   header.block_size = map.block_size();
   header.block_count = static_cast<std::uint32_t>(map.bytes().size());
-  std::copy(map.taken().generation.begin(), map.taken().generation.end(),
+  std::copy(history.generation.begin(), history.generation.end(),
             header.generation);
-  header.number = map.taken().number;
-  header.map_crc = crc(map.bytes().data(), map.bytes().size());
+  header.number = history.number;
+  header.instant_count = static_cast<std::uint8_t>(instants.size());
+  header.body_crc = crc(instants, map.bytes());
   header.header_crc = header_crc(header);
 
-  std::vector<std::byte> content(sizeof(header) + map.bytes().size());
-  std::memcpy(content.data(), &header, sizeof(header));
-  std::memcpy(content.data() + sizeof(header), map.bytes().data(),
-              map.bytes().size());
+  std::vector<std::byte> content;
+  const auto append = [&](const auto& part) {
+    const auto bytes = std::as_bytes(std::span(part));
+    content.insert(content.end(), bytes.begin(), bytes.end());
+  };
+  append(std::span(&header, 1));
+  append(instants);
+  append(map.bytes());
   return content;
 }
 

@@ -15,7 +15,9 @@
 namespace blksnap::checkpoints {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
+// Its checkpoints have no instants; all else is the same.
+constexpr int kVersionBefore = 1;
 
 bool may_be_in_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -89,9 +91,9 @@ Result<void> check_version(const Json& file) {
     return refuse(EINVAL, "\"version\" is not a number");
   }
   // Before anything else, which another version may change.
-  if (*version != kVersion) {
+  if (*version != kVersion && *version != kVersionBefore) {
     return refuse(EINVAL, "of version " + to_text(*version) +
-                              ", and only version 1 is known here");
+                              ", and only versions 1 and 2 are known here");
   }
   return check_members(file, {"version", "checkpoints"});
 }
@@ -111,7 +113,7 @@ Result<void> check_name(std::string_view name) {
   if (name.starts_with("backup-"))
     return bad("servers call a bitmap 'backup-EXPORT' by themselves");
   // "GENERATION.07", or in capitals: it would be taken for what it looks like.
-  const std::size_t dot = name.rfind('.');
+  const std::size_t dot = name.find('.');
   if (dot != name.npos && parse_uuid(name.substr(0, dot)))
     return bad("it looks like GENERATION.NUMBER, which names one already");
   return {};

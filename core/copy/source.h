@@ -37,7 +37,7 @@ class Source {
   std::uint32_t minimum_block() const { return minimum_block_; }
   std::uint32_t request_size() const { return request_size_; }
 
-  // GENERATION.N of the instant that the export shows, from its description;
+  // The canonical name of the take that the export shows, from its description;
   // empty where the server does not say (any server but ours).
   const std::string& checkpoint() const { return checkpoint_; }
   // The word quiesced= of the description, likewise.

@@ -11,4 +11,8 @@ namespace blksnap::exports {
 Result<cbt::ChangeMap> make_change_map(const kernel::Filter& filter,
                                        kernel::FrozenMap frozen);
 
+// The takes that a device's change map can be asked about; none, where there
+// was none yet.
+Result<cbt::History> read_history(const kernel::Filter& filter);
+
 }  // namespace blksnap::exports

@@ -3,28 +3,10 @@
 
 #include <cerrno>
 
-#include "base/uuid.h"
-
 namespace blksnap::exports {
 namespace {
 
 constexpr std::string_view kChangedSuffix = "+changed";
-
-// Why the map of `device` cannot tell what changed since `since`, which is
-// called `name`.
-Error cannot_answer(const Device& device, const std::string& name,
-                    const cbt::Checkpoint& since) {
-  const std::string head = "checkpoint " + name;
-  const cbt::Checkpoint& taken = device.map->taken();
-  if (since.generation != taken.generation) {
-    return refuse(ENOENT,
-                  head + " is of generation " + to_string(since.generation) +
-                      "; " + device.origin + "'s tracking is of generation " +
-                      to_string(taken.generation) + ": take a full backup");
-  }
-  return refuse(ENOENT, head + " is still to come: the last one of " +
-                            device.origin + " is " + taken.to_string());
-}
 
 // Those that the map of `device` answers. No path is compared: a generation is
 // of one device alone, whatever that was called when the name was given.
@@ -49,7 +31,8 @@ Result<Named> parse_checkpoint(const Device& device, const Names& names,
   }
   if (former) return *former;
   return refuse(ENOENT, "'" + text +
-                            "' is not a checkpoint: want GENERATION.NUMBER, or "
+                            "' is not a checkpoint: want "
+                            "GENERATION.NUMBER.INSTANT, GENERATION.NUMBER, or "
                             "a name that was given to one");
 }
 
@@ -130,7 +113,8 @@ Result<std::shared_ptr<Export>> DeviceCatalogue::find_view(
   const auto since = parse_checkpoint(*device, given, std::string(suffix));
   if (!since) return since.error();
   if (!device->map->answers(since->at))
-    return cannot_answer(*device, since->name, since->at);
+    return refuse(ENOENT, device->map->history().why_not(since->at, since->name,
+                                                         device->origin));
   Names names = names_of(*device, given);
   return std::make_shared<DeviceExport>(std::move(device), *since, view,
                                         std::move(names));

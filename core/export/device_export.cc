@@ -22,9 +22,9 @@ std::string plain(std::string text) {
 std::optional<cbt::Checkpoint> Device::previous() const {
   // Number 0 is the attach: no image of that instant was ever to be had.
   if (!map || map->taken().number < 2) return std::nullopt;
-  cbt::Checkpoint before = map->taken();
-  --before.number;
-  return before;
+  const cbt::History& history = map->history();
+  return history.find(
+      {history.generation, static_cast<std::uint8_t>(history.number - 1)});
 }
 
 DeviceExport::DeviceExport(std::shared_ptr<const Device> device, Names names)
@@ -42,12 +42,12 @@ DeviceExport::DeviceExport(std::shared_ptr<const Device> device,
 DeviceExport::DeviceExport(std::shared_ptr<const Device> device,
                            const Named& since, View view, Names names)
     : device_(std::move(device)),
-      since_(since.at),
+      since_(device_->map->find(since.at)),
       since_name_(since.name),
       changed_(view == View::kChanged),
       name_(device_->name + "@" + since.name + (changed_ ? "+changed" : "")),
       names_(std::move(names)) {
-  assert(device_->map && device_->map->answers(*since_));
+  assert(since_);
   assert(device_->map->capacity() == device_->image->size());
 }
 
@@ -116,12 +116,9 @@ std::vector<std::shared_ptr<const Context>> DeviceExport::contexts() const {
 std::optional<cbt::Checkpoint> DeviceExport::checkpoint_of(
     const std::string& bitmap) const {
   const auto canonical = cbt::Checkpoint::parse(bitmap);
-  if (canonical) {
-    if (!device_->map->answers(*canonical)) return std::nullopt;
-    return *canonical;
-  }
+  if (canonical) return device_->map->find(*canonical);
   for (const Named& named : names_)
-    if (named.name == bitmap) return named.at;
+    if (named.name == bitmap) return device_->map->find(named.at);
   return std::nullopt;
 }
 
@@ -140,7 +137,7 @@ std::shared_ptr<const Context> DeviceExport::find_context(
     return since ? dirty_context(bitmap, *since) : nullptr;
   }
   const auto since = checkpoint_of(bitmap);
-  if (!since || (since_ && *since_ != *since)) return nullptr;
+  if (!since || (since_ && !since_->may_be(*since))) return nullptr;
   return dirty_context(bitmap, *since);
 }
 

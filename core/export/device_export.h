@@ -39,7 +39,8 @@ struct Device {
 //   NAME@CHECKPOINT+changed  base:allocation and qemu:allocation-depth, with
 //                            unchanged parts as holes
 //
-// CHECKPOINT is GENERATION.N or one of the names that were given to it.
+// CHECKPOINT is canonical (cbt/checkpoint.h) or one of the names that were
+// given to it.
 class DeviceExport : public Export {
  public:
   // The device as it is. `names`, here and below, are of checkpoints that the

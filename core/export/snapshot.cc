@@ -44,7 +44,7 @@ Result<void> check_alive(const kernel::Filter& filter,
   if (map) {
     const auto now = filter.cbt_info();
     if (!now) return Error{EIO, now.error().message};
-    if (map->taken() != cbt::Checkpoint{now->generation, now->changes_number}) {
+    if (!map->taken().may_be({now->generation, now->changes_number})) {
       return refuse(EIO, "the snapshot of " + filter.device() +
                              " is gone: the device was taken again");
     }

@@ -132,10 +132,16 @@ Result<FrozenMap> Filter::read_map() const {
         {BLKFILTER_CTL_BLKSNAP_CBTDISCARDS, "CBTDISCARDS", "discards"},
         before->block_count / 8 + (before->block_count % 8 != 0));
     if (!discards && discards.error().code != ENOTTY) return discards.error();
+    auto takes = instants();
+    if (!takes && takes.error().code != ENOTTY) return takes.error();
     const auto after = cbt_info();
     if (!after) return after.error();
     if (*before != *after) continue;
-    FrozenMap map{*before, std::move(*bytes), {}};
+    FrozenMap map{*before, std::move(*bytes), {}, {}};
+    if (takes)
+      std::transform(takes->takes.begin(), takes->takes.end(),
+                     std::back_inserter(map.instants),
+                     [](const Instant& take) { return take.id; });
     if (discards) map.discards = std::move(*discards);
     return map;
   }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A disk that changes from instant to instant, with its change map.
 
-disk.py new DISK MAP SIZE GENERATION
+disk.py new DISK MAP SIZE GENERATION [INSTANT]
 disk.py step DISK MAP SEED   prints "DATA ZERO", the bytes to read and to zero
 disk.py content FILE         "content" of a manifest, by its definition
 """
@@ -25,7 +25,7 @@ def put(disk, index, data):
     disk.write(data)
 
 
-def new(path, map_path, size, generation):
+def new(path, map_path, size, generation, *instant):
     blocks = (size + BLOCK - 1) // BLOCK
     source = random.Random(0)
     with open(path, "wb") as disk:
@@ -34,7 +34,8 @@ def new(path, map_path, size, generation):
                 put(disk, index, source.randbytes(
                     min(BLOCK, size - index * BLOCK)))
         disk.truncate(size)
-    ChangeMap(size, BLOCK, generation, 1, bytes(blocks)).save(map_path)
+    ChangeMap(size, BLOCK, generation, 1, bytes(blocks),
+              [int(digits, 16) for digits in instant]).save(map_path)
 
 
 def step(path, map_path, seed):
@@ -67,13 +68,10 @@ def step(path, map_path, seed):
                 data = source.randbytes(length)
                 counts["data"] += length
             put(disk, index, data)
-    ChangeMap(size, BLOCK, taken_generation(map_path), number,
-              bytes(blocks)).save(map_path)
+    instants = taken.instants and taken.instants + (source.getrandbits(64),)
+    ChangeMap(size, BLOCK, taken.generation, number, bytes(blocks),
+              instants).save(map_path)
     print(counts["data"], counts["zero"])
-
-
-def taken_generation(map_path):
-    return ChangeMap.load(map_path).generation
 
 
 def punch(disk, offset, length):
@@ -96,7 +94,7 @@ def content(path):
 def main():
     verb, *rest = sys.argv[1:]
     if verb == "new":
-        new(rest[0], rest[1], int(rest[2]), rest[3])
+        new(rest[0], rest[1], int(rest[2]), *rest[3:])
     elif verb == "step":
         step(rest[0], rest[1], int(rest[2]))
     else:

@@ -14,9 +14,10 @@ requires qemu-img qemu-nbd qemu-io jq cmp python3
 # shellcheck disable=SC2034  # for the tests
 generation=3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e
 
-# new_disk SIZE : ./disk.raw with some data, and ./map of its first instant.
+# new_disk SIZE [INSTANT] : ./disk.raw with some data, and ./map of its first
+# take, whose instant is 16 hexadecimal digits.
 new_disk() {
-    "$here/disk.py" new disk.raw map "$1" $generation
+    "$here/disk.py" new disk.raw map "$1" $generation "${@:2}"
 }
 # next_instant [SEED] : some of it is overwritten, zeroed, or marked and not
 # changed; the map says so. Prints "DATA ZERO": bytes dirty and not zero, dirty

@@ -143,8 +143,9 @@ static int filter_control(struct blkfilter_ctl* ctl) {
       const char* take = getenv("FAKE_TAKE");
       if (take) told.changes_number = (unsigned char)atoi(take);
       for (unsigned i = 0; i < told.changes_number; ++i)
-        told.instants[i] = (struct blksnap_instant){
-            0x0123456789abcd00 + i + 1, 1700000000000000000 + i * 1000000000l};
+        told.instants[i] =
+            (struct blksnap_instant){0x5d10f7b2a9c3e684ul * (i + 1),
+                                     1700000000000000000 + i * 1000000000l};
       memcpy(opt, &told, sizeof(told));
       return called("cbtinstants", "");
     }

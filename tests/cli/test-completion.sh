@@ -89,7 +89,7 @@ expect checkpoint remove '' -- monday tuesday
 expect checkpoint remove --device /dev/fake t -- tuesday
 expect checkpoint remove monday '' --
 expect checkpoint add new '' --
-expect checkpoint add new -c '' -- "$uuid.7"
+expect checkpoint add new -c '' -- "$uuid.7.8b76c5e2a45b4d9c"
 
 # Points and disks of a repository, and devices as sources.
 mkdir repo

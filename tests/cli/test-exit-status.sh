@@ -37,7 +37,7 @@ collect snapshot_collect
 wait_event snapshot_waitevent -i $uuid -t 1000
 wait_event snapshot_watcher -i $uuid
 collect status --checkpoints $scratch/names
-cbtinfo checkpoint add -d /dev/fake x $names
+cbtinstants checkpoint add -d /dev/fake x $names
 - checkpoint list $names
 - checkpoint remove --stale $names
 EOF

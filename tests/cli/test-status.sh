@@ -10,7 +10,7 @@ names=$scratch/names.json
 
 # 1000 blocks of 64 KiB, whose bytes are 0 to 7 again and again.
 blksnap 0 status --checkpoints "$names"
-says out '/dev/fake   62.5M  '"$uuid"'     7    64K   7.8M (12.5 %)  /dev/blksnap-259-1  0123456789abcd07  2023-11-14T22:13:26Z'
+says out '/dev/fake   62.5M  '"$uuid"'     7    64K   7.8M (12.5 %)  /dev/blksnap-259-1  8b76c5e2a45b4d9c  2023-11-14T22:13:26Z'
 ! grep -q CHECKPOINT out || fail "names of nothing"
 
 # A module that keeps no instants, and a device before its first take.
@@ -21,13 +21,13 @@ jq -e '.devices[0] | has("instant") or has("taken") | not' out >/dev/null || fai
 FAKE_TAKE=0 blksnap 0 status --json --checkpoints "$names"
 jq -e '.devices[0] | has("instant") or has("taken") | not' out >/dev/null || fail "$(cat out)"
 blksnap 0 status --json --checkpoints "$names"
-jq -e '.devices[0] | [.instant, .taken] == ["0123456789abcd07", "2023-11-14T22:13:26Z"]' \
+jq -e '.devices[0] | [.instant, .taken] == ["8b76c5e2a45b4d9c", "2023-11-14T22:13:26Z"]' \
     out >/dev/null || fail "$(cat out)"
 
 for number in 7 5 1; do
     blksnap 0 checkpoint add "n$number" -d /dev/fake -c "$uuid.$number" --file "$names"
 done
-sed -i "s/n1\"/stale\"/; s/$uuid.1/4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1/" "$names"
+sed -i "s/n1\"/stale\"/; s/$uuid.1.5d10f7b2a9c3e684/4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1/" "$names"
 blksnap 0 checkpoint add since-1 -d /dev/fake -c "$uuid.1" --file "$names"
 blksnap 0 status --checkpoints "$names"
 grep -A 3 '^CHECKPOINT' out >table || fail "no names: $(cat out)"
@@ -40,8 +40,8 @@ EOF
 blksnap 0 status --json --checkpoints "$names"
 jq -e '.devices[0].changed_bytes == 125 * 65536 and
     [.devices[0].checkpoints[] | [.name, .checkpoint, .changed_bytes, .changed_percent]] ==
-    [["n7", "'"$uuid"'.7", 0, 0], ["n5", "'"$uuid"'.5", 250 * 65536, 25],
-     ["since-1", "'"$uuid"'.1", 750 * 65536, 75]]' out >/dev/null || fail "$(cat out)"
+    [["n7", "'"$uuid"'.7.8b76c5e2a45b4d9c", 0, 0], ["n5", "'"$uuid"'.5.d154d67d50d38094", 250 * 65536, 25],
+     ["since-1", "'"$uuid"'.1.5d10f7b2a9c3e684", 750 * 65536, 75]]' out >/dev/null || fail "$(cat out)"
 
 # Without names all the rest is told, and why.
 echo '{' >"$names"

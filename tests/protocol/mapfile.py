@@ -11,33 +11,40 @@ import zlib
 
 class ChangeMap:
     """`blocks` has a byte per block: the number of the take since which, at
-    the earliest, the block has not been written."""
+    the earliest, the block has not been written. `instants` has an integer for
+    each take; without, the file is of version 1."""
 
-    def __init__(self, capacity, block_size, generation, number, blocks):
+    def __init__(self, capacity, block_size, generation, number, blocks,
+                 instants=()):
         assert len(blocks) == (capacity + block_size - 1) // block_size
         self.capacity = capacity
         self.block_size = block_size
         self.generation = generation
         self.number = number
         self.blocks = bytes(blocks)
+        self.instants = tuple(instants)
 
     def save(self, path):
+        count = len(self.instants)
+        body = struct.pack(f"<{count}Q", *self.instants) + self.blocks
         header = struct.pack(
-            "<8sIIQII16sB7xI", b"BLKSNCBT", 1, 64, self.capacity,
-            self.block_size, len(self.blocks), uuid.UUID(self.generation).bytes,
-            self.number, zlib.crc32(self.blocks))
+            "<8sIIQII16sBB6xI", b"BLKSNCBT", 2 if count else 1, 64,
+            self.capacity, self.block_size, len(self.blocks),
+            uuid.UUID(self.generation).bytes, self.number, count,
+            zlib.crc32(body))
         with open(path, "wb") as out:
             out.write(header + struct.pack("<I", zlib.crc32(header)))
-            out.write(self.blocks)
+            out.write(body)
 
     @classmethod
     def load(cls, path):
         with open(path, "rb") as file:
-            header, blocks = file.read(64), file.read()
-        (_, _, _, capacity, block_size, _, generation,
-         number) = struct.unpack("<8sIIQII16sB", header[:49])
+            header, body = file.read(64), file.read()
+        (_, _, _, capacity, block_size, _, generation, number,
+         count) = struct.unpack("<8sIIQII16sBB", header[:50])
         return cls(capacity, block_size, str(uuid.UUID(bytes=generation)),
-                   number, blocks)
+                   number, body[8 * count:],
+                   struct.unpack_from(f"<{count}Q", body))
 
     def since(self, number):
         """[(offset, length, dirty)] over the whole device, neighbours that
@@ -56,13 +63,15 @@ class ChangeMap:
 
 
 def main():
-    """mapfile.py make FILE CAPACITY BLOCK_SIZE GENERATION NUMBER BYTE...
+    """mapfile.py make FILE CAPACITY BLOCK_SIZE GENERATION NUMBER[.INSTANT...] BYTE...
     mapfile.py since FILE NUMBER   prints "OFFSET LENGTH DIRTY" lines"""
     verb, path, *rest = sys.argv[1:]
     if verb == "make":
-        capacity, block_size, generation, number, *blocks = rest
+        capacity, block_size, generation, takes, *blocks = rest
+        number, *instants = takes.split(".")
         ChangeMap(int(capacity), int(block_size), generation, int(number),
-                  bytes(int(byte) for byte in blocks)).save(path)
+                  bytes(int(byte) for byte in blocks),
+                  [int(instant, 16) for instant in instants]).save(path)
     else:
         for extent in ChangeMap.load(path).since(int(rest[0])):
             print(*extent)

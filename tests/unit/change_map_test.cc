@@ -39,6 +39,19 @@ TEST_CASE("change map: from the kernel") {
   CHECK(map->taken().generation == filters[0].cbt_info()->generation);
   CHECK(map->bytes() == std::vector<std::uint8_t>{0, 1, 0});
 
+  const std::uint64_t instant = filters[0].instants()->takes.at(0).id;
+  CHECK(map->taken().instant == instant);
+  const auto history = exports::read_history(filters[0]);
+  REQUIRE(why(history) == "");
+  CHECK(history->last() == map->taken());
+  SUBCASE("of a module that keeps no instants") {
+    fake.tells_instants = false;
+    const cbt::Checkpoint taken = {map->taken().generation, 1};
+    CHECK(read(filters[0])->taken() == taken);
+    CHECK(exports::read_history(filters[0])->last() == taken);
+    fake.fail_after(1, EIO);
+    CHECK(code(exports::read_history(filters[0])) == EIO);
+  }
   SUBCASE("replaced while it is read") {
     fake.after_map_read = [&] { fake.new_generation("vdb"); };
     CHECK(code(read(filters[0])) == EAGAIN);
@@ -48,7 +61,7 @@ TEST_CASE("change map: from the kernel") {
     CHECK(code(read(filters[0])) == EINVAL);
   }
   SUBCASE("calls that fail") {
-    for (int call = 0; call < 4; ++call) {
+    for (int call = 0; call < 5; ++call) {
       fake.fail_after(call, EIO);
       CHECK(code(read(filters[0])) == EIO);
     }

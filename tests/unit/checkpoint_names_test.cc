@@ -14,18 +14,18 @@ namespace {
 
 // The example of core/checkpoint/FORMAT.md.
 constexpr char kExample[] = R"({
-  "version": 1,
+  "version": 2,
   "checkpoints": [
     {
       "name": "monday",
       "device": "/dev/vdb",
-      "checkpoint": "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7",
+      "checkpoint": "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7.04f2a61be390d85c",
       "added": "2026-11-22T01:02:03Z"
     },
     {
       "name": "before-upgrade",
       "device": "/dev/dm-0",
-      "checkpoint": "9d3e0f57-6a1b-4f51-8f0a-5b0c8f0d7c11.31",
+      "checkpoint": "9d3e0f57-6a1b-4f51-8f0a-5b0c8f0d7c11.31.c81f6e0394d7a25b",
       "added": "2026-11-22T01:05:00Z"
     }
   ]
@@ -33,10 +33,14 @@ constexpr char kExample[] = R"({
 )";
 
 std::vector<Named> example() {
-  return {{"monday", "/dev/vdb", checkpoint(7), 1795309323},
+  return {{"monday",
+           "/dev/vdb",
+           {*parse_uuid(kGeneration), 7, 0x04f2a61be390d85c},
+           1795309323},
           {"before-upgrade",
            "/dev/dm-0",
-           {*parse_uuid("9d3e0f57-6a1b-4f51-8f0a-5b0c8f0d7c11"), 31},
+           {*parse_uuid("9d3e0f57-6a1b-4f51-8f0a-5b0c8f0d7c11"), 31,
+            0xc81f6e0394d7a25b},
            1795309500}};
 }
 
@@ -84,6 +88,8 @@ TEST_CASE("checkpoint names: what may be one") {
        "it looks like GENERATION.NUMBER, which names one already"},
       {std::string(kGeneration) + ".007",
        "it looks like GENERATION.NUMBER, which names one already"},
+      {canonical + ".04f2a61be390d85c",
+       "it looks like GENERATION.NUMBER, which names one already"},
       {std::string(kGeneration) + ".256",
        "it looks like GENERATION.NUMBER, which names one already"},
   };
@@ -102,6 +108,15 @@ TEST_CASE("checkpoint names: the documented example") {
   const auto text = checkpoints::encode(example());
   REQUIRE(why(text) == "");
   CHECK(*text == kExample);
+}
+
+TEST_CASE("checkpoint names: of version 1, which has no instants") {
+  const auto names = checkpoints::decode(R"({"version": 1, "checkpoints": [
+    {"name": "monday", "device": "/dev/vdb", "added": "2026-11-22T01:02:03Z",
+     "checkpoint": "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7"}]})");
+  REQUIRE(why(names) == "");
+  REQUIRE(names->size() == 1);
+  CHECK(names->front().at == checkpoint(7));
 }
 
 TEST_CASE("checkpoint names: none") {
@@ -124,10 +139,10 @@ TEST_CASE("checkpoint names: each damage has its sentence") {
   }
   CHECK(refusal("[]") == "not an object");
   CHECK(refusal("{}") == "\"version\" is not a number");
-  CHECK(refusal(with("1,", "\"1\",")) == "\"version\" is not a number");
-  CHECK(refusal(with("1,", "2, \"new\": 1,")) ==
-        "of version 2, and only version 1 is known here");
-  CHECK(refusal(with("1,", "1, \"new\": 1,")) == "unknown member \"new\"");
+  CHECK(refusal(with("2,", "\"2\",")) == "\"version\" is not a number");
+  CHECK(refusal(with("2,", "3, \"new\": 1,")) ==
+        "of version 3, and only versions 1 and 2 are known here");
+  CHECK(refusal(with("2,", "2, \"new\": 1,")) == "unknown member \"new\"");
   CHECK(refusal(R"({"version": 1})") == "\"checkpoints\" is not an array");
   CHECK(refusal(R"({"version": 1, "checkpoints": {}})") ==
         "\"checkpoints\" is not an array");

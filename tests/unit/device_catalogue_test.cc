@@ -64,17 +64,17 @@ TEST_CASE("catalogue: each wrong name has its sentence") {
   CHECK(refused("vdd") == "there is no export 'vdd'; served here: vdb vdc");
   CHECK(refused("vdd@7") == "there is no export 'vdd@7'; served here: vdb vdc");
   CHECK(refused("vdb@7") ==
-        "'7' is not a checkpoint: want GENERATION.NUMBER, or a name that was "
-        "given to one");
+        "'7' is not a checkpoint: want GENERATION.NUMBER.INSTANT, "
+        "GENERATION.NUMBER, or a name that was given to one");
   CHECK(refused("vdb@") ==
-        "'' is not a checkpoint: want GENERATION.NUMBER, or a name that was "
-        "given to one");
+        "'' is not a checkpoint: want GENERATION.NUMBER.INSTANT, "
+        "GENERATION.NUMBER, or a name that was given to one");
   CHECK(refused("vdb@+changed") ==
-        "'' is not a checkpoint: want GENERATION.NUMBER, or a name that was "
-        "given to one");
+        "'' is not a checkpoint: want GENERATION.NUMBER.INSTANT, "
+        "GENERATION.NUMBER, or a name that was given to one");
   CHECK(refused(kPrevious + "+gone")
-            .ends_with("is not a checkpoint: want GENERATION.NUMBER, or a name "
-                       "that was given to one"));
+            .ends_with("is not a checkpoint: want GENERATION.NUMBER.INSTANT, "
+                       "GENERATION.NUMBER, or a name that was given to one"));
   CHECK(refused("vdb@4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1+changed") ==
         std::string("checkpoint 4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.1 is of "
                     "generation 4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e; "
@@ -84,6 +84,30 @@ TEST_CASE("catalogue: each wrong name has its sentence") {
         std::string("checkpoint ") + kGeneration +
             ".4 is still to come: the last one of /dev/vdb is " + kGeneration +
             ".3");
+}
+
+TEST_CASE("catalogue: takes with instants") {
+  auto all = devices({"vdb"});
+  all[0].map = std::make_shared<const cbt::ChangeMap>(*cbt::ChangeMap::make(
+      4000, 1024, {*parse_uuid(kGeneration), 3, {0x11, 0x12, 0x13}},
+      {0, 1, 3, 2}));
+  const auto catalogue = DeviceCatalogue::make(std::move(all));
+  const std::string full = kPrevious + ".0000000000000012";
+  CHECK((*catalogue)->list()[1].name == full);
+  CHECK(refusal(**catalogue, full) == "");
+  // As older tools ask; of the view there is the bitmap by both names.
+  CHECK(refusal(**catalogue, kPrevious) == "");
+  const auto view = *(*catalogue)->find(kPrevious);
+  CHECK(view->description().find(" since=" + full.substr(4) + " ") !=
+        std::string::npos);
+  for (const std::string& name : {full, kPrevious})
+    CHECK(view->find_context("qemu:dirty-bitmap:" + name.substr(4)));
+  // Of a machine that was put back since.
+  const std::string other = kPrevious + ".0000000000000019";
+  CHECK(refusal(**catalogue, other).find("is of another history") !=
+        std::string::npos);
+  CHECK_FALSE((*(*catalogue)->find("vdb"))
+                  ->find_context("qemu:dirty-bitmap:" + other.substr(4)));
 }
 
 TEST_CASE("catalogue: without a map there are no views") {

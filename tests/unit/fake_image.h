@@ -72,6 +72,11 @@ inline cbt::Checkpoint checkpoint(std::uint8_t number) {
   return {*parse_uuid(kGeneration), number};
 }
 
+// Of a module that keeps no instants.
+inline cbt::History history(std::uint8_t number) {
+  return {*parse_uuid(kGeneration), number};
+}
+
 // Four blocks of 1024 bytes, the last of them short: 4000 bytes in all.
 // Taken for the `number`th time.
 inline exports::Device fake_device(std::uint8_t number = 3,
@@ -82,7 +87,7 @@ inline exports::Device fake_device(std::uint8_t number = 3,
   device.snapshot = "ab000000-0000-0000-0000-000000000001";
   device.image = image ? image : std::make_shared<FakeImage>(4000);
   device.map = std::make_shared<const cbt::ChangeMap>(
-      *cbt::ChangeMap::make(4000, 1024, checkpoint(number), {0, 1, 3, 2}));
+      *cbt::ChangeMap::make(4000, 1024, history(number), {0, 1, 3, 2}));
   return device;
 }
 

@@ -10,6 +10,7 @@
 using namespace blksnap;
 using cbt::ChangeMap;
 using cbt::Checkpoint;
+using cbt::History;
 
 namespace {
 
@@ -17,6 +18,10 @@ constexpr char kText[] = "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e";
 
 Checkpoint at(std::uint8_t number) {
   return {*parse_uuid(kText), number};
+}
+
+History history(std::uint8_t number, std::vector<std::uint64_t> instants = {}) {
+  return {*parse_uuid(kText), number, std::move(instants)};
 }
 
 }  // namespace
@@ -30,18 +35,41 @@ TEST_CASE("checkpoint: one spelling") {
   CHECK(why(Checkpoint::parse(std::string(kText) + ".0")) == "");
   CHECK(why(Checkpoint::parse(std::string(kText) + ".255")) == "");
 
+  const auto with_instant = Checkpoint::parse(text + ".04f2a61be390d85c");
+  REQUIRE(why(with_instant) == "");
+  CHECK(*with_instant == Checkpoint{*parse_uuid(kText), 7, 0x04f2a61be390d85c});
+  CHECK(with_instant->to_string() == text + ".04f2a61be390d85c");
+
   for (const std::string& bad :
-       {std::string(), std::string("7"), std::string(kText),
-        std::string(kText) + ".", std::string(kText) + ".256",
-        std::string(kText) + ".07", std::string(kText) + ".+7",
-        std::string(kText) + ".-1", std::string(kText) + ".7 ",
-        std::string(kText) + ".7.7", " " + text,
+       {std::string(),
+        std::string("7"),
+        std::string(kText),
+        text + ".",
+        text + ".4f2a61be390d85c",
+        text + ".004f2a61be390d85c",
+        text + ".04F2A61be390d85c",
+        text + ".0x4f2a61be390d85",
+        text + ".-4f2a61be390d85c",
+        text + ".0000000000000000",
+        text + ".04f2a61be390d85c.",
+        text + ".04f2a61be390d85g",
+        std::string(kText) + ".",
+        std::string(kText) + ".256",
+        std::string(kText) + ".07",
+        std::string(kText) + ".+7",
+        std::string(kText) + ".-1",
+        std::string(kText) + ".7 ",
+        std::string(kText) + ".7.7",
+        " " + text,
         std::string("3F0C6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7"),
-        "{" + std::string(kText) + "}.7", std::string(kText) + ".7\n"}) {
+        "{" + std::string(kText) + "}.7",
+        std::string(kText) + ".7\n"}) {
     CAPTURE(bad);
     const auto parsed = Checkpoint::parse(bad);
     CHECK(why(parsed) ==
-          "'" + bad + "' is not a checkpoint: want GENERATION.NUMBER");
+          "'" + bad +
+              "' is not a checkpoint: want GENERATION.NUMBER.INSTANT "
+              "or GENERATION.NUMBER");
     CHECK(code(parsed) == EINVAL);
   }
 }
@@ -49,7 +77,7 @@ TEST_CASE("checkpoint: one spelling") {
 TEST_CASE("map: its size is that of the device") {
   const auto make = [](std::uint64_t capacity, std::uint32_t block,
                        std::size_t count) {
-    return why(ChangeMap::make(capacity, block, at(1),
+    return why(ChangeMap::make(capacity, block, history(1),
                                std::vector<std::uint8_t>(count)));
   };
   CHECK(make(1, 512, 1) == "");
@@ -69,7 +97,7 @@ TEST_CASE("map: its size is that of the device") {
 }
 
 TEST_CASE("map: what it answers") {
-  const auto map = ChangeMap::make(512, 512, at(5), {3});
+  const auto map = ChangeMap::make(512, 512, history(5), {3});
   REQUIRE(why(map) == "");
   CHECK(map->answers(at(0)));
   CHECK(map->answers(at(5)));
@@ -79,8 +107,66 @@ TEST_CASE("map: what it answers") {
   CHECK_FALSE(map->answers(other));
 }
 
+TEST_CASE("checkpoint: one take by two names") {
+  const Checkpoint known{*parse_uuid(kText), 7, 5};
+  CHECK(known.may_be(at(7)));
+  CHECK(at(7).may_be(known));
+  CHECK(known.may_be(known));
+  CHECK_FALSE(known.may_be(at(6)));
+  CHECK_FALSE(known.may_be({known.generation, 7, 6}));
+  CHECK_FALSE(known.may_be(
+      {*parse_uuid("4f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e"), 7, 5}));
+}
+
+TEST_CASE("map: of takes with one number, that of its own history") {
+  const auto map = ChangeMap::make(512, 512, history(3, {11, 12, 13}), {3});
+  REQUIRE(why(map) == "");
+  CHECK(map->taken() == Checkpoint{*parse_uuid(kText), 3, 13});
+  const auto with = [](std::uint8_t number, std::uint64_t instant) {
+    return Checkpoint{*parse_uuid(kText), number, instant};
+  };
+  CHECK(map->find(with(2, 12)) == with(2, 12));
+  CHECK(map->find(with(2, 0)) == with(2, 12));
+  CHECK(map->find(with(3, 13)) == with(3, 13));
+  CHECK(map->find(with(0, 0)) == with(0, 0));
+  CHECK(map->find(with(2, 13)) == std::nullopt);
+  CHECK(map->find(with(0, 11)) == std::nullopt);
+  CHECK(map->find(with(4, 14)) == std::nullopt);
+  CHECK(map->find(with(4, 0)) == std::nullopt);
+
+  // Whether it is the same take is not known: not the answer.
+  const auto without = ChangeMap::make(512, 512, history(3), {3});
+  CHECK(without->find(with(2, 12)) == std::nullopt);
+  CHECK(without->find(with(2, 0)) == with(2, 0));
+
+  CHECK(why(ChangeMap::make(512, 512, history(3, {11, 12}), {3})) ==
+        "a change map of take 3 with the instants of 2");
+  CHECK(why(ChangeMap::make(512, 512, history(2, {11, 0}), {3})) ==
+        "a change map with a take whose instant is 0");
+}
+
+TEST_CASE("checkpoint: why a history does not have it") {
+  const History known = history(3, {0x11, 0x12, 0x13});
+  const auto reason = [](const History& takes, const Checkpoint& wanted) {
+    return takes.why_not(wanted, wanted.to_string(), "/dev/vdb");
+  };
+  const Checkpoint old{*parse_uuid(kText), 2, 0x99};
+  CHECK(
+      reason(known, old) ==
+      "checkpoint " + old.to_string() +
+          " is of another history: this take of /dev/vdb is " +
+          at(2).to_string() +
+          ".0000000000000012, as after the machine was put back to an earlier "
+          "state: take a full backup");
+  CHECK(
+      reason(history(3), old) ==
+      "checkpoint " + old.to_string() +
+          " has an instant, and those of /dev/vdb's takes are not known: take "
+          "a full backup");
+}
+
 TEST_CASE("map: before the first take nothing is known") {
-  const auto map = ChangeMap::make(512, 512, at(0), {0});
+  const auto map = ChangeMap::make(512, 512, history(0), {0});
   REQUIRE(why(map) == "");
   CHECK_FALSE(map->answers(at(0)));
 }
@@ -103,7 +189,7 @@ TEST_CASE("map: random maps agree with a look at every byte") {
         bytes[i++] = value;
       }
     }
-    const auto map = ChangeMap::make(capacity, block, at(5), bytes);
+    const auto map = ChangeMap::make(capacity, block, history(5), bytes);
     REQUIRE(why(map) == "");
     const std::uint64_t offset = below(capacity);
     const ByteRange range{offset, 1 + below(capacity - offset)};
@@ -124,7 +210,8 @@ TEST_CASE("map: random maps agree with a look at every byte") {
 }
 
 TEST_CASE("map: values of a dirty bitmap are 0 and 1") {
-  const auto map = ChangeMap::make(4 * 512 - 1, 512, at(255), {0, 1, 254, 255});
+  const auto map =
+      ChangeMap::make(4 * 512 - 1, 512, history(255), {0, 1, 254, 255});
   REQUIRE(why(map) == "");
   const auto since = [&](std::uint8_t number) {
     ExtentBuilder out({0, map->capacity()}, 100);

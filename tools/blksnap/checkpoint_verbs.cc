@@ -14,8 +14,8 @@
 
 #include "base/format.h"
 #include "base/utc.h"
-#include "base/uuid.h"
 #include "checkpoint/store.h"
+#include "export/change_map.h"
 #include "kernel/filter.h"
 #include "standing.h"
 #include "verbs.h"
@@ -75,27 +75,21 @@ Result<cbt::Checkpoint> checkpoint_to_name(const Values& values) {
   }
   const auto filter = kernel::Filter::open(values.device);
   if (!filter) return filter.error();
-  const auto info = filter->cbt_info();
-  if (!info) return info.error();
-  const cbt::Checkpoint last{info->generation, info->changes_number};
-  if (last.number == 0)
+  const auto history = exports::read_history(*filter);
+  if (!history) return history.error();
+  if (history->number == 0)
     return refuse(ENODATA, "no snapshot of " + values.device +
                                " was taken in this generation yet");
-  if (!wanted) return last;
-  if (wanted->generation != last.generation)
-    return refuse(EINVAL, wanted->to_string() +
-                              " does not stand: the changes of " +
-                              values.device + " are of generation " +
-                              to_string(last.generation));
-  if (wanted->number > last.number)
-    return refuse(EINVAL, wanted->to_string() +
-                              " is still to come: the last one of " +
-                              values.device + " is " + last.to_string());
-  if (wanted->number == 0)
+  if (!wanted) return history->last();
+  const auto found = history->find(*wanted);
+  if (!found)
+    return refuse(
+        EINVAL, history->why_not(*wanted, wanted->to_string(), values.device));
+  if (found->number == 0)
     return refuse(EINVAL, wanted->to_string() +
                               " is when tracking began: no snapshot shows that "
                               "instant");
-  return *wanted;
+  return *found;
 }
 
 Result<void> put(Names& names, const Named& added, bool force) {
@@ -142,7 +136,7 @@ Run define_add(cli::App options) {
       .add_option("-c,--checkpoint", values->checkpoint,
                   "what to name, as pull prints it [the last snapshot that was "
                   "taken of the device]")
-      .type_name("GENERATION.N");
+      .type_name("GENERATION.N.INSTANT");
   options.add_flag("--force", values->force,
                    "take the name from another checkpoint of the device");
   add_file(options, *values);
@@ -180,7 +174,7 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
     device_width = std::max(device_width, named.device.size());
   }
   const auto row = [&](auto... columns) {
-    return formatted("{:{}}  {:{}}  {:40}  {:20}  {}\n", columns...);
+    return formatted("{:{}}  {:{}}  {:57}  {:20}  {}\n", columns...);
   };
   std::string text = row("NAME", width, "DEVICE", device_width, "CHECKPOINT",
                          "ADDED", "STANDS");
@@ -288,7 +282,8 @@ constexpr Verb kNameVerbs[] = {
     {"add", "Give a name to a checkpoint",
      "  blksnap checkpoint add monday --device /dev/vdb\n"
      "  blksnap checkpoint add tape-12 --device /dev/vdb \\\n"
-     "      --checkpoint 3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7\n"
+     "      --checkpoint "
+     "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7.04f2a61be390d85c\n"
      "  blksnap checkpoint add latest --device /dev/vdb --force",
      define_add},
     {"list", "Print the names, and whether changes since then can be told",

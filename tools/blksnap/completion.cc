@@ -115,7 +115,7 @@ std::string kind_of(const cli::Option& option) {
       {"TARGET", "source"},   {"SOURCE", "source"},
       {"REPO", "directory"},  {"DIR", "directory"},
       {"POINT", "point"},     {"--disk", "disk"},
-      {"CHECKPOINT", "name"}, {"GENERATION.N", "checkpoint"},
+      {"CHECKPOINT", "name"}, {"GENERATION.N.INSTANT", "checkpoint"},
       {"UUID", "snapshot"},
   };
   const std::string type = option.get_type_name();

@@ -4,7 +4,9 @@
 #include <cerrno>
 #include <set>
 #include <string>
+#include <utility>
 
+#include "export/change_map.h"
 #include "kernel/control.h"
 #include "kernel/devices.h"
 
@@ -46,16 +48,17 @@ void Histories::note(const Result<kernel::Filter>& device) {
     if (!says_none(device.error())) complete_ = false;
     return;
   }
-  const auto info = device->cbt_info();
-  if (info)
-    last_takes_[info->generation] = info->changes_number;
-  else if (!says_none(info.error()))
+  auto history = exports::read_history(*device);
+  if (history)
+    histories_[history->generation] = std::move(*history);
+  else if (!says_none(history.error()))
     complete_ = false;
 }
 
 std::optional<bool> Histories::stands(const cbt::Checkpoint& checkpoint) const {
-  const auto found = last_takes_.find(checkpoint.generation);
-  if (found != last_takes_.end()) return checkpoint.number <= found->second;
+  const auto found = histories_.find(checkpoint.generation);
+  if (found != histories_.end())
+    return found->second.find(checkpoint).has_value();
   if (complete_) return false;
   return std::nullopt;
 }

@@ -25,7 +25,7 @@ class Histories {
   // Notes the history of a device, if it has one.
   void note(const Result<kernel::Filter>& device);
 
-  std::map<kernel::Uuid, std::uint8_t> last_takes_;
+  std::map<kernel::Uuid, cbt::History> histories_;
   bool complete_ = true;  // was no device kept from us?
 };
 

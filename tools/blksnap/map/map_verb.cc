@@ -58,10 +58,11 @@ Result<cbt::ChangeMap> read_source(const std::string& source) {
   return read_device(source);
 }
 
-// A number of this generation, or GENERATION.N, which is checked to be of it.
+// A number of this generation, or a canonical checkpoint, which is checked to
+// be of it.
 Result<std::uint8_t> parse_since(const std::string& text,
                                  const cbt::ChangeMap& map) {
-  cbt::Checkpoint since{map.taken().generation, 0};
+  cbt::Checkpoint since{map.history().generation};
   const char* const end = text.data() + text.size();
   const auto [rest, code] = std::from_chars(text.data(), end, since.number);
   if (code != std::errc() || rest != end) {
@@ -69,7 +70,7 @@ Result<std::uint8_t> parse_since(const std::string& text,
     if (!named)
       return refuse(EINVAL, "--since: '" + text +
                                 "' is neither the number of a take nor a "
-                                "checkpoint, GENERATION.NUMBER");
+                                "checkpoint, GENERATION.NUMBER.INSTANT");
     since = *named;
   }
   if (!map.answers(since))
