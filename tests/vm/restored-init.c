@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Process 1 of the guest that `restored` saves and restores. It is all of user
-// space there: QEMU does not save a machine that has 9p mounted. It loads
-// modules, and does what a line on the second serial port says:
+// Process 1 of the guest that `restored` and `restored-backup` save and restore.
+// It is all of user space there, or starts the rest: QEMU does not save a machine
+// that has 9p mounted. It loads modules, and does what a line on the second serial
+// port says:
 //
+//   run COMMAND     in the shell of busybox; its exit code
 //   attach DEVICE   answers ERRNO
 //   take DEVICE     takes a snapshot, after releasing the one before; ERRNO
 //   look DEVICE     GENERATION NUMBER INSTANT TIME MAP IMAGE: of the last take,
@@ -19,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -135,10 +138,34 @@ static void look(int fd, FILE* port) {
   fprintf(port, " %d\n", -image.error_code);
 }
 
-static void serve(FILE* requests, FILE* port) {
-  char line[256], device[200];
+// Returns the exit code of a command, or 255.
+static int run(char* command) {
+  char* const words[] = {"sh", "-c", command, NULL};
+  char* const environment[] = {"PATH=/bin", NULL};
+  int status;
+  const pid_t child = fork();
 
+  if (child == 0) {
+    execve("/bin/busybox", words, environment);
+    _exit(127);
+  }
+  // Orphans, too, end here.
+  for (pid_t ended = 0; ended != child;) {
+    ended = wait(&status);
+    if (ended < 0) return 255;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+static void serve(FILE* requests, FILE* port) {
+  char line[1024], device[200], links[] = "/bin/busybox --install -s /bin";
+
+  if (!access("/bin/busybox", X_OK)) run(links);
   while (fgets(line, sizeof(line), requests)) {
+    if (!strncmp(line, "run ", 4)) {
+      fprintf(port, "%d\n", run(line + 4));
+      continue;
+    }
     if (sscanf(line, "%*s %199s", device) != 1) continue;
     const int fd = open(device, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
