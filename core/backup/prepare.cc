@@ -53,6 +53,21 @@ Result<std::string> check_since(const Listing& listing, const Point& newest,
   return since;
 }
 
+// A point that is newer than `point` and may hold the disk, with the reason why
+// no more is known of it: "point X cannot be read: ..."; empty if there is
+// none.
+std::string newer_unknown(const Listing& listing, const Point& point,
+                          const std::string& disk) {
+  for (const Damage& damage : listing.damaged)
+    if (point.name < damage.point)
+      return "point " + damage.point.text() +
+             " cannot be read: " + damage.error.message;
+  for (const Point& removed : listing.removed)
+    if (point.name < removed.name && removed.manifest.find(disk))
+      return "point " + removed.name.text() + " is being removed";
+  return {};
+}
+
 // QEMU finds an image by a path that goes through all points above it,
 // POINT/../PARENT/.. and so on, and no path may be longer than PATH_MAX.
 // Why nothing more can stand on the chain; empty if it can.
@@ -176,6 +191,16 @@ Result<Wish> wish_for(const Listing& listing, const std::string& disk,
       wish.why_full = "the checkpoint of the newest point, " +
                       wish.parent->name.text() +
                       ", is not known; --checkpoint names one";
+  }
+  // A name can be used again: it may be that of what changed since the other
+  // one.
+  if (!wish.bitmap.empty() && !canonical(wish.bitmap)) {
+    const std::string unknown = newer_unknown(listing, *wish.parent, disk);
+    if (!unknown.empty()) {
+      wish.why_full = "checkpoint " + wish.bitmap + " may be that of a newer " +
+                      "point than " + wish.parent->name.text() + ": " + unknown;
+      wish.bitmap.clear();
+    }
   }
   if (wish.bitmap.empty()) wish.parent = nullptr;
   return wish;
