@@ -9,9 +9,14 @@
 #include <vector>
 
 #include "backup/removal.h"
+#include "base/utc.h"
 
 namespace blksnap::backup {
 namespace {
+
+std::time_t started(const Point& point) {
+  return from_rfc3339(point.manifest.started).value_or(point.name.instant());
+}
 
 Result<std::set<PointName>> chosen(const PruneRequest& request,
                                    const Listing& listing) {
@@ -19,11 +24,11 @@ Result<std::set<PointName>> chosen(const PruneRequest& request,
   if (request.points.empty()) {
     // Disks may have been backed up each for itself: a point is kept if any of
     // its disks wants it.
-    std::map<std::string, std::vector<PointName>> points_of;
+    std::map<std::string, std::vector<DatedPoint>> points_of;
     for (const Point& point : listing.points) {
       unwanted.insert(point.name);
       for (const DiskRecord& disk : point.manifest.disks)
-        points_of[disk.name].push_back(point.name);
+        points_of[disk.name].push_back({point.name, started(point)});
     }
     for (const auto& [disk, points] : points_of)
       for (const PointName& name : worth_keeping(points, request.retention))

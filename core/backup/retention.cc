@@ -1,54 +1,51 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backup/retention.h"
 
-#include <functional>
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/utc.h"
 
 namespace blksnap::backup {
 namespace {
 
-using Period = std::function<std::string(const PointName&)>;
-
-// Points of the same period have the same text. The instant of a name is
-// 20261122T010203Z, so that mostly its beginning will do.
-Period beginning(std::size_t length) {
-  return [length](const PointName& point) {
-    return point.text().substr(0, length);
-  };
-}
-
-std::string week(const PointName& point) {
-  return utc_text("%GW%V", point.instant());
-}
-
-void keep(const std::vector<PointName>& points, unsigned periods,
-          const Period& period, std::set<PointName>& kept) {
+// The newest points of so many periods; `format` of strftime(3) gives points of
+// one period the same text.
+void keep(const std::vector<DatedPoint>& by_time, unsigned periods,
+          const char* format, std::set<PointName>& kept) {
   std::string before;
-  for (auto point = points.rbegin(); point != points.rend() && periods != 0;
+  for (auto point = by_time.rbegin(); point != by_time.rend() && periods != 0;
        ++point) {
-    std::string now = period(*point);
+    std::string now = utc_text(format, point->started);
     if (now == before) continue;
     before = std::move(now);
-    kept.insert(*point);
+    kept.insert(point->name);
     --periods;
   }
 }
 
 }  // namespace
 
-std::set<PointName> worth_keeping(const std::vector<PointName>& points,
+std::set<PointName> worth_keeping(std::vector<DatedPoint> points,
                                   const Retention& retention) {
   std::set<PointName> kept;
-  keep(
-      points, retention.last, [](const auto& point) { return point.text(); },
-      kept);
-  keep(points, retention.hourly, beginning(11), kept);
-  keep(points, retention.daily, beginning(8), kept);
-  keep(points, retention.weekly, week, kept);
-  keep(points, retention.monthly, beginning(6), kept);
-  keep(points, retention.yearly, beginning(4), kept);
+  std::sort(points.begin(), points.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (auto point = points.rbegin();
+       point != points.rend() && kept.size() < retention.last; ++point)
+    kept.insert(point->name);
+
+  // Of points that were begun in the same second, the last one made is the
+  // newest.
+  std::stable_sort(
+      points.begin(), points.end(),
+      [](const auto& a, const auto& b) { return a.started < b.started; });
+  keep(points, retention.hourly, "%Y%m%dT%H", kept);
+  keep(points, retention.daily, "%Y%m%d", kept);
+  keep(points, retention.weekly, "%GW%V", kept);
+  keep(points, retention.monthly, "%Y%m", kept);
+  keep(points, retention.yearly, "%Y", kept);
   return kept;
 }
 

@@ -2,6 +2,7 @@
 // Which points in time are worth keeping. No I/O here.
 #pragma once
 
+#include <ctime>
 #include <set>
 #include <vector>
 
@@ -10,7 +11,7 @@
 namespace blksnap::backup {
 
 // For each number: the newest point of so many of the latest hours, days and so
-// on in which there is one (UTC; weeks begin on Mondays, as in ISO 8601); of
+// on in which one was begun (UTC; weeks begin on Mondays, as in ISO 8601); of
 // `last`, of so many points. A point that one of them wants is kept.
 struct Retention {
   unsigned last = 0;
@@ -23,8 +24,15 @@ struct Retention {
   bool operator==(const Retention&) const = default;
 };
 
-// `points`: oldest first.
-std::set<PointName> worth_keeping(const std::vector<PointName>& points,
+struct DatedPoint {
+  PointName name;
+  // When it was begun, seconds since 1970. Its name may say something else:
+  // where the clock was ahead once, all later points have names of that time.
+  std::time_t started = 0;
+};
+
+// In any order. The order in which they were made is that of their names.
+std::set<PointName> worth_keeping(std::vector<DatedPoint> points,
                                   const Retention& retention);
 
 }  // namespace blksnap::backup

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ctime>
+#include <optional>
 #include <string>
 
 namespace blksnap {
@@ -10,6 +11,8 @@ namespace blksnap {
 inline constexpr char kRfc3339[] = "%Y-%m-%dT%H:%M:%SZ";
 
 std::string to_rfc3339(std::time_t time);
+// Of that one spelling; nothing for all else.
+std::optional<std::time_t> from_rfc3339(const std::string& text);
 // As strftime(3) writes an instant in UTC. "?": it is of no year.
 std::string utc_text(const char* format, std::time_t time);
 

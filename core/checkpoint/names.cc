@@ -24,17 +24,6 @@ bool may_be_in_name(char c) {
          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
 
-Result<std::time_t> parse_time(const std::string& text) {
-  std::tm parts{};
-  const char* const rest = ::strptime(text.c_str(), kRfc3339, &parts);
-  const std::time_t time = ::timegm(&parts);
-  // Of the spellings that strptime() takes, one alone.
-  if (!rest || *rest != '\0' || to_rfc3339(time) != text) {
-    return refuse(EINVAL, "'" + text + "' is no time like " + to_rfc3339(0));
-  }
-  return time;
-}
-
 // The string that an object has under `key`.
 Result<std::string> string_of(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -78,8 +67,10 @@ Result<Named> decode_one(const Json& object) {
   named.at = *checkpoint;
   const auto added = string_of(object, "added");
   if (!added) return added.error();
-  const auto time = parse_time(*added);
-  if (!time) return context("\"added\"", time.error());
+  const auto time = from_rfc3339(*added);
+  if (!time)
+    return refuse(
+        EINVAL, "\"added\": '" + *added + "' is no time like " + to_rfc3339(0));
   named.added = *time;
   return named;
 }

@@ -167,6 +167,42 @@ TEST_CASE("what is asked for") {
   CHECK(wish_for(listing, "vdb", request)->parent == nullptr);
 }
 
+TEST_CASE("what is asked for where a newer point is not known") {
+  Listing listing;
+  listing.points.push_back(point("20260101T000000Z", {record("vdb", "one")}));
+  listing.points.push_back(
+      point("20260102T000000Z", {record("vdc", kCanonical)}));
+  const BackupRequest plain;
+  BackupRequest since;
+  since.since = "two";
+  const auto doubtful = [&](const BackupRequest& request) {
+    const auto wish = wish_for(listing, "vdb", request);
+    REQUIRE(wish.has_value());
+    CHECK((wish->parent == nullptr) == wish->bitmap.empty());
+    return wish->why_full;
+  };
+  CHECK(doubtful(plain) == "");
+  CHECK(doubtful(since) == "");
+
+  SUBCASE("damaged") {
+    listing.damaged.push_back({name("20251231T000000Z"), {EIO, "no manifest"}});
+    CHECK(doubtful(plain) == "");
+    listing.damaged.push_back({name("20260103T000000Z"), {EIO, "no manifest"}});
+    CHECK(doubtful(plain) ==
+          "checkpoint one may be that of a newer point than 20260101T000000Z: "
+          "point 20260103T000000Z cannot be read: no manifest");
+    CHECK(doubtful(since).starts_with("checkpoint two may be that of a newer"));
+    // That name is one take's alone.
+    CHECK(wish_for(listing, "vdc", plain)->bitmap == kCanonical);
+  }
+  SUBCASE("being removed") {
+    listing.removed.push_back(point("20260104T000000Z", {record("vdc", "")}));
+    CHECK(doubtful(plain) == "");
+    listing.removed.push_back(point("20260103T000000Z", {record("vdb", "x")}));
+    CHECK(doubtful(plain).ends_with("point 20260103T000000Z is being removed"));
+  }
+}
+
 TEST_CASE("tables fill in what they do not have from their parents") {
   const TempDir folder;
   const Blocks blocks(10 * kBlock + 100);
@@ -279,8 +315,11 @@ TEST_CASE("what is worth keeping") {
       name("20260105T003000Z"), name("20260105T003000Z-2"),
       name("20260105T013000Z")};
   using Names = std::vector<std::size_t>;
+  std::vector<DatedPoint> dated;
+  for (const PointName& point : points)
+    dated.push_back({point, point.instant()});
   const auto kept = [&](const Retention& retention) {
-    const auto found = worth_keeping(points, retention);
+    const auto found = worth_keeping(dated, retention);
     Names numbers;
     for (std::size_t i = 0; i < points.size(); ++i)
       if (found.contains(points[i])) numbers.push_back(i);
@@ -299,6 +338,27 @@ TEST_CASE("what is worth keeping") {
   CHECK(kept({.yearly = 9}) == Names{0, 1, 7});
   // Each wish by itself; what one of them wants stays.
   CHECK(kept({.last = 2, .daily = 2, .yearly = 2}) == Names{1, 3, 6, 7});
+}
+
+TEST_CASE("what is worth keeping where the clock was ahead once") {
+  const std::time_t day = 24 * 60 * 60;
+  const std::time_t first = name("20261101T120000Z").instant();
+  std::vector<DatedPoint> points = {
+      {name("20300101T000000Z"), name("20300101T000000Z").instant()}};
+  for (int i = 0; i < 5; ++i)
+    points.push_back(
+        {*PointName::parse("20300101T000000Z-" + std::to_string(i + 2)),
+         first + i * day});
+  CHECK(worth_keeping(points, {.daily = 30}).size() == 6);
+  CHECK(worth_keeping(points, {.monthly = 2}) ==
+        std::set<PointName>{points[0].name, points[5].name});
+  CHECK(worth_keeping(points, {.last = 2}) ==
+        std::set<PointName>{points[4].name, points[5].name});
+
+  // Two days in one second's names, and a clock that went back in between.
+  points[3].started = first + 7 * day;
+  CHECK(worth_keeping(points, {.daily = 2}) ==
+        std::set<PointName>{points[0].name, points[3].name});
 }
 
 TEST_CASE("a table takes what its parent has") {
