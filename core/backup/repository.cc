@@ -54,6 +54,21 @@ Result<std::vector<std::string>> entries_of(const fs::path& folder) {
 
 }  // namespace
 
+Result<void> check_outside_repositories(const std::string& path) {
+  std::error_code error;
+  const fs::path absolute = fs::weakly_canonical(fs::absolute(path), error);
+  if (error) return failed(error, "look at", path);
+  for (fs::path folder = absolute.parent_path();;
+       folder = folder.parent_path()) {
+    const bool there = fs::exists(folder / kFormatFile, error);
+    if (error) return failed(error, "look at", folder / kFormatFile);
+    if (there)
+      return refuse(EINVAL, path + " lies in the repository " +
+                                folder.string() + ": give another place");
+    if (folder == folder.parent_path()) return {};
+  }
+}
+
 Result<bool> Repository::has_format() const {
   std::error_code error;
   const bool there = fs::exists(path_ / kFormatFile, error);

@@ -18,6 +18,34 @@ std::string sizes(const std::string& path, std::uint64_t has,
          std::to_string(wanted);
 }
 
+// The bytes of an image that QEMU locks with F_OFD_SETLK (its
+// block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE): a byte for
+// each permission that it has, and a byte for each that it lets nobody else
+// have.
+constexpr off_t kQemuLocks[] = {100, 200};
+constexpr off_t kQemuPermissions = 5;
+
+// Locks out QEMU, and finds out whether it has the file open, to read or to
+// write. In that order, as QEMU does it: of two that come at once, one or both
+// refuse.
+Result<void> lock_out_qemu(int fd, const std::string& path) {
+  for (const bool test : {false, true}) {
+    for (const off_t start : kQemuLocks) {
+      struct flock range = {};
+      range.l_type = test ? F_WRLCK : F_RDLCK;
+      range.l_whence = SEEK_SET;
+      range.l_start = start;
+      range.l_len = kQemuPermissions;
+      if (::fcntl(fd, test ? F_OFD_GETLK : F_OFD_SETLK, &range) == -1 &&
+          errno != EAGAIN && errno != EACCES)
+        return fail(errno, "lock " + path);
+      if (test && range.l_type != F_UNLCK)
+        return refuse(EBUSY, path + ": QEMU, or another program, has it open");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FileTarget>> FileTarget::claim(const std::string& path,
@@ -45,6 +73,8 @@ Result<std::unique_ptr<FileTarget>> FileTarget::claim(const std::string& path,
     return errno == EWOULDBLOCK
                ? refuse(EBUSY, path + ": another program has it locked")
                : fail(errno, "lock " + path);
+  if (auto locked = lock_out_qemu(target.claim_.get(), path); !locked)
+    return locked.error();
   return made;
 }
 

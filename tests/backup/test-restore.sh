@@ -28,6 +28,24 @@ blksnap 1 restore repo --to x.raw --point 20200101T000000Z
 blksnap 1 restore repo --to x.raw --disk other
 [ ! -e x.raw ] || fail "a file came to be"
 
+# No image of a point is overwritten, nor is one that QEMU has open.
+image=repo/$(point 1)/disk.qcow2
+sha256sum "$image" new.raw >before
+ln -s "$PWD/repo" elsewhere
+ln -s "$PWD/$image" link.raw
+for target in "$image" "elsewhere/$(point 1)/disk.qcow2" link.raw repo/new.raw; do
+    blksnap 1 restore repo --force --to "$target"
+    says err "$target lies in the repository $PWD/repo"
+    blksnap 1 pull "$uri" "$target"
+    says err "$target lies in the repository $PWD/repo"
+done
+[ ! -e repo/new.raw ] || fail "a file came to be"
+serve_qemu -r -f raw new.raw
+blksnap 1 restore repo --force --to new.raw
+says err 'new.raw: QEMU, or another program, has it open'
+stop
+sha256sum --quiet -c before
+
 # An export: all of it is written, the zeroes over what was there as well.
 truncate -s 9M small.raw
 head -c 9M /dev/urandom >export.raw
