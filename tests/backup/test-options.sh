@@ -84,3 +84,10 @@ blksnap 0 backup --json --quiet --full --rate 4M "$uri" --to repo
 script -qec "'$BLKSNAP' backup --full --rate 4M '$uri' --to repo" typed >/dev/null
 grep -q '[0-9]% of 8M, [0-9.]*[KM]/s, 0:0[0-9] left' typed ||
     fail "$(cat typed)"
+
+# The point is there, though nobody could be told.
+before=$(points)
+! "$BLKSNAP" backup -q --full "$uri" --to repo >/dev/full 2>err || fail "a success"
+[ "$(points)" -eq $((before + 1)) ] || fail "no point"
+says err "point $(point) was made; write to standard output: No space left on device"
+[ "$(wc -l <err)" -eq 1 ] || fail "$(cat err)"

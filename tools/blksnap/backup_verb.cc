@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -147,6 +148,10 @@ Result<ExitStatus> back_up(const Output& output, const Values& values) {
     return kRefused;
   }
   say(output, *report);
+  // Who makes it again because of that should know.
+  if (std::fflush(stdout) != 0)
+    return fail(errno, "point " + report->point.text() +
+                           " was made; write to standard output");
   return kSuccess;
 }
 
