@@ -90,11 +90,11 @@ backed_up incremental 131072
 # While a machine runs nothing begins, and nothing is said to be of Thursday.
 sed -i 's/wednesday/thursday/; s/tuesday/wednesday/g' typed.2
 mkfifo commands
-qemu-io -f qcow2 vda.qcow2 <commands >/dev/null &
+qemu-io -f qcow2 vda.qcow2 <commands >machine.out &
 servers+=($!)
 exec 9>commands
-locked() { ! qemu-io -f qcow2 -c quit vda.qcow2 >/dev/null 2>&1; }
-wait_for locked
+echo length >&9
+wait_for grep -q MiB machine.out
 ! typed 2 || fail "of a machine that runs"
 says said lock
 exec 9>&-
