@@ -138,10 +138,7 @@ Result<FrozenMap> Filter::read_map() const {
     if (!after) return after.error();
     if (*before != *after) continue;
     FrozenMap map{*before, std::move(*bytes), {}, {}};
-    if (takes)
-      std::transform(takes->takes.begin(), takes->takes.end(),
-                     std::back_inserter(map.instants),
-                     [](const Instant& take) { return take.id; });
+    if (takes) map.takes = std::move(takes->takes);
     if (discards) map.discards = std::move(*discards);
     return map;
   }

@@ -45,8 +45,9 @@ struct Instants {
 struct FrozenMap {
   CbtInfo info;
   std::vector<std::uint8_t> bytes;
-  // Of take n at [n - 1], up to that one. Empty: the module keeps none.
-  std::vector<std::uint64_t> instants;
+  // Take n at [n - 1], up to the one that froze the map. Empty: the module
+  // keeps no instants.
+  std::vector<Instant> takes;
   // Frozen with it, a bit per block: discarded, and not written to since
   // (CBTDISCARDS of kmod/uapi/blksnap.h). Empty: the module does not tell.
   std::vector<std::uint8_t> discards;
