@@ -29,8 +29,6 @@ Result<std::unique_ptr<copy::Target>> open_target(const RestoreRequest& request,
                                 " bytes, the disk has " + std::to_string(size));
     return std::unique_ptr<copy::Target>(std::move(*target));
   }
-  if (auto outside = check_outside_repositories(path); !outside)
-    return outside.error();
   struct stat st;
   if (!request.force && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode))
     return refuse(EEXIST, path + " exists: --force overwrites it");

@@ -9,17 +9,21 @@
 #include <string>
 #include <string_view>
 
+#include "backup/repository.h"
 #include "cli/app.h"
 #include "completion.h"
+#include "copy/connection.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
 
 Result<void> check_target(const std::string& target) {
-  if (target != "-") return {};
-  return refuse(EINVAL,
-                "'-' is no target: a copy is written at random places; ./- "
-                "names such a file");
+  if (target == "-")
+    return refuse(EINVAL,
+                  "'-' is no target: a copy is written at random places; ./- "
+                  "names such a file");
+  if (copy::is_uri(target)) return {};
+  return backup::check_outside_repositories(target);
 }
 
 void complain(const Error& error) {

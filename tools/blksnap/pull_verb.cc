@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <memory>
 
-#include "backup/repository.h"
 #include "copy/pull.h"
 #include "progress.h"
 #include "verbs.h"
@@ -44,8 +43,6 @@ Run define_pull(cli::App options) {
     if (since.count() && values->since.empty())
       return refuse(EINVAL, "--since: a checkpoint has to be named");
     if (auto good = check_target(values->target); !good) return good.error();
-    if (auto good = backup::check_outside_repositories(values->target); !good)
-      return good.error();
     auto source = copy::Source::connect(values->uri, values->since);
     if (!source) return source.error();
     if (source->incremental() && !source->changes()) {

@@ -49,7 +49,7 @@ std::span<const Verb> status_verbs();
 std::span<const Verb> map_verbs();
 std::span<const Verb> checkpoint_verbs();
 
-// Can a disk be written to what a target of this name is?
+// EINVAL: no disk can be written to that target of pull or restore.
 Result<void> check_target(const std::string& target);
 
 // Prints the one line for an error on stderr.
