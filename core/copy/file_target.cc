@@ -18,30 +18,38 @@ std::string sizes(const std::string& path, std::uint64_t has,
          std::to_string(wanted);
 }
 
-// The bytes of an image that QEMU locks with F_OFD_SETLK (its
-// block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE): a byte for
-// each permission that it has, and a byte for each that it lets nobody else
-// have.
+// QEMU locks bytes of an image with F_OFD_SETLK (its block/file-posix.c): from
+// RAW_LOCK_PERM_BASE on one for each permission that it has, and from
+// RAW_LOCK_SHARED_BASE on one for each that it denies to others.
 constexpr off_t kQemuLocks[] = {100, 200};
-constexpr off_t kQemuPermissions = 5;
 
-// Locks out QEMU, and finds out whether it has the file open, to read or to
-// write. In that order, as QEMU does it: of two that come at once, one or both
-// refuse.
+struct flock qemu_lock(short type, off_t start) {
+  constexpr off_t kPermissions = 5;
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = kPermissions;
+  return lock;
+}
+
+// Keeps QEMU from opening the file. EBUSY: it has it open, to read or to write.
+// Locks first and tests then, as QEMU does: if both come at once, at least one
+// of them refuses.
 Result<void> lock_out_qemu(int fd, const std::string& path) {
-  for (const bool test : {false, true}) {
-    for (const off_t start : kQemuLocks) {
-      struct flock range = {};
-      range.l_type = test ? F_WRLCK : F_RDLCK;
-      range.l_whence = SEEK_SET;
-      range.l_start = start;
-      range.l_len = kQemuPermissions;
-      if (::fcntl(fd, test ? F_OFD_GETLK : F_OFD_SETLK, &range) == -1 &&
-          errno != EAGAIN && errno != EACCES)
-        return fail(errno, "lock " + path);
-      if (test && range.l_type != F_UNLCK)
-        return refuse(EBUSY, path + ": QEMU, or another program, has it open");
-    }
+  for (const off_t start : kQemuLocks) {
+    struct flock lock = qemu_lock(F_RDLCK, start);
+    // The test finds out who is in the way.
+    if (::fcntl(fd, F_OFD_SETLK, &lock) == -1 && errno != EAGAIN &&
+        errno != EACCES)
+      return fail(errno, "lock " + path);
+  }
+  for (const off_t start : kQemuLocks) {
+    struct flock lock = qemu_lock(F_WRLCK, start);
+    if (::fcntl(fd, F_OFD_GETLK, &lock) == -1)
+      return fail(errno, "lock " + path);
+    if (lock.l_type != F_UNLCK)
+      return refuse(EBUSY, path + ": QEMU, or another program, has it open");
   }
   return {};
 }
