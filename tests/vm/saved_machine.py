@@ -22,6 +22,7 @@ import machine
 
 SKIPPED = 77
 HANG_SECONDS = 1200     # ends a hang; an idle machine needs a few
+GUIDS = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
 
 
 class Failed(Exception):
@@ -70,7 +71,6 @@ class Machine:
     """One QEMU process: a machine that boots, or one that is restored."""
 
     def __init__(self, source, guid=None, saved=None):
-        """`source` has kernel, cache, initramfs, folder, cpu and qemu_args."""
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=source.folder))
         self.console = self.folder / "console.log"
         accelerator = list(machine.ACCELERATORS[machine.accelerator(source.kernel, source.cache)])
@@ -169,6 +169,21 @@ class Machine:
         self.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         self.execute("migrate", uri=f"exec:cat >{path}")
         self.wait_for("query-migrate", "completed")
+
+
+class Source:
+    """What machines are made of, and the state that they are restored to."""
+
+    qemu_args = ()
+
+    def __init__(self, options, folder, initramfs, cpu=""):
+        self.kernel, self.cache = options.kernel, machine.cache_of(options.build)
+        self.initramfs, self.cpu = initramfs, cpu
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
+        self.saved = self.folder / "saved"
+
+    def restored(self, guid=None):
+        return Machine(self, guid, self.saved)
 
 
 def check_log(machine_):
