@@ -82,7 +82,7 @@ struct blkfilter {
  *          the filter has taken the bio over, and will blkfilter_resubmit() or
  *          end it. A bio comes by again when it was resubmitted, split or
  *          remapped: be idempotent. May sleep, but not on I/O if
- * current->bio_list is set, or at all with REQ_NOWAIT.
+ *          current->bio_list is set, or at all with REQ_NOWAIT.
  *
  * @attach, @busy, @moved and @ctl of all filters exclude each other, except
  * that several @ctl may run at once.

@@ -106,13 +106,12 @@ std::string why_not_offered(const copy::Source& source,
   const std::string what =
       "the server does not offer " + source.changes_name() + ": ";
   const auto wanted = canonical(bitmap), now = canonical(source.checkpoint());
-  if (!wanted || !now) return what + "the checkpoint is unknown there";
-  if (wanted->generation != now->generation)
+  if (wanted && now && wanted->generation != now->generation)
     return what +
            "its generation has ended, with a restart or with a change that the "
            "filter could not track (the kernel's log there tells)";
   // A server that knows no instants does not know the name.
-  if (wanted->instant != 0 && now->instant == 0)
+  if (!wanted || !now || (wanted->instant != 0 && now->instant == 0))
     return what + "the checkpoint is unknown there";
   return what +
          "the machine was put back to an earlier state since that point was "
@@ -192,8 +191,8 @@ Result<Wish> wish_for(const Listing& listing, const std::string& disk,
                       wish.parent->name.text() +
                       ", is not known; --checkpoint names one";
   }
-  // A name can be used again: it may be that of what changed since the other
-  // one.
+  // A bitmap can be made anew under its name: then it tells what changed since
+  // the newer point.
   if (!wish.bitmap.empty() && !canonical(wish.bitmap)) {
     const std::string unknown = newer_unknown(listing, *wish.parent, disk);
     if (!unknown.empty()) {

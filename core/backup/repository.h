@@ -59,8 +59,8 @@ struct Listing {
   const Point* find(const PointName& name) const;
 };
 
-// EINVAL where that path leads into a repository: what is written to there would be
-// an image of a point, or be taken for something of the repository.
+// EINVAL where that path leads into a repository, where a copy could overwrite
+// the image of a point.
 Result<void> check_outside_repositories(const std::string& path);
 
 // Not for several threads at once, but for what is const.

@@ -36,8 +36,7 @@ std::set<PointName> worth_keeping(std::vector<DatedPoint> points,
        point != points.rend() && kept.size() < retention.last; ++point)
     kept.insert(point->name);
 
-  // Of points that were begun in the same second, the last one made is the
-  // newest.
+  // Points that were begun in the same second stay in the order of their names.
   std::stable_sort(
       points.begin(), points.end(),
       [](const auto& a, const auto& b) { return a.started < b.started; });

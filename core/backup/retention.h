@@ -26,8 +26,8 @@ struct Retention {
 
 struct DatedPoint {
   PointName name;
-  // When it was begun, seconds since 1970. Its name may say something else:
-  // where the clock was ahead once, all later points have names of that time.
+  // When it was begun, seconds since 1970, by the clock of that time. The name
+  // is later than all names before it, and so may be far ahead of this.
   std::time_t started = 0;
 };
 

@@ -20,7 +20,7 @@ std::optional<std::time_t> from_rfc3339(const std::string& text) {
   std::tm parts{};
   const char* const rest = ::strptime(text.c_str(), kRfc3339, &parts);
   const std::time_t time = ::timegm(&parts);
-  // Of the spellings that strptime() takes, one alone.
+  // strptime() takes other spellings as well.
   if (!rest || *rest != '\0' || to_rfc3339(time) != text) return std::nullopt;
   return time;
 }

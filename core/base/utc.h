@@ -11,7 +11,7 @@ namespace blksnap {
 inline constexpr char kRfc3339[] = "%Y-%m-%dT%H:%M:%SZ";
 
 std::string to_rfc3339(std::time_t time);
-// Of that one spelling; nothing for all else.
+// Reads exactly that spelling. Nothing: the text is not in it.
 std::optional<std::time_t> from_rfc3339(const std::string& text);
 // As strftime(3) writes an instant in UTC. "?": it is of no year.
 std::string utc_text(const char* format, std::time_t time);

@@ -39,15 +39,15 @@ struct Checkpoint {
 // The takes of the generation that a device is in.
 struct History {
   boost::uuids::uuid generation{};
-  std::uint8_t number = 0;  // of the last take; 0: there was none
-  // Of take n at [n - 1]; or empty: not known.
+  std::uint8_t number = 0;  // the last take has it; 0: there was none
+  // Take n's at [n - 1]. Empty: they are not known.
   std::vector<std::uint64_t> instants{};
 
   Checkpoint last() const { return at(number); }
 
-  // The take that `named` names, complete with its instant. Nothing where it is
-  // not of this history, or where that cannot be known: `named` has an instant
-  // and this history has none.
+  // Finds the take that `named` names, and completes it with its instant.
+  // Returns nothing if this history does not have it, or cannot tell because
+  // `named` has an instant and this history has none.
   std::optional<Checkpoint> find(const Checkpoint& named) const;
 
   // Why find() finds nothing: "checkpoint NAME is of generation ...". `device`

@@ -30,9 +30,9 @@ class ChangeMap {
   Checkpoint taken() const { return history_.last(); }
   const std::vector<std::uint8_t>& bytes() const { return bytes_; }
 
-  // The take that `since` names, if "what changed since" can be answered: only
-  // for one of this history, and never by the map of a device that no take has
-  // frozen yet: number 0 (invariant 1).
+  // Returns the take that `since` names, with its instant, if the map can tell
+  // what changed since then. It can for takes of its own history, and not at
+  // all before the first take, number 0 (invariant 1).
   std::optional<Checkpoint> find(const Checkpoint& since) const;
   bool answers(const Checkpoint& since) const {
     return find(since).has_value();

@@ -30,8 +30,8 @@ struct DiskHeader {
   std::uint8_t number;
   std::uint8_t instant_count;  // reserved in version 1
   std::uint8_t reserved[6];
-  endian::little_uint32_buf_t body_crc;    // of all that is after the header
-  endian::little_uint32_buf_t header_crc;  // of all that is before it
+  endian::little_uint32_buf_t body_crc;    // covers what follows the header
+  endian::little_uint32_buf_t header_crc;  // covers what comes before it
 };
 static_assert(sizeof(DiskHeader) == 64);
 static_assert(offsetof(DiskHeader, generation) == 32);

@@ -38,7 +38,7 @@ Result<void> check_alive(const kernel::Filter& filter,
                          const cbt::ChangeMap* map) {
   const auto info = filter.snapshot_info();
   if (!info) return Error{EIO, info.error().message};
-  // Checked first, because whatever kills an image with ESTALE also ends the
+  // Looks at the image first: what kills it with ESTALE also ends the
   // generation, and the error of the image says more.
   if (info->error_code != 0) return corrupted(filter, info->error_code);
   if (map) {

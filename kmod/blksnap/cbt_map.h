@@ -34,8 +34,7 @@ struct cbt_map {
 	/* Little endian: bit n % 8 of byte n / 8 is of block n. */
 	unsigned long *discards;
 	unsigned long *frozen_discards;
-	/* Element N - 1 is of take N of this generation; zero after the last.
-	 */
+	/* Take N of this generation is at [N - 1]; zero after the last. */
 	struct blksnap_instant *instants;
 };
 

@@ -192,7 +192,7 @@ TEST_CASE("what is asked for where a newer point is not known") {
           "checkpoint one may be that of a newer point than 20260101T000000Z: "
           "point 20260103T000000Z cannot be read: no manifest");
     CHECK(doubtful(since).starts_with("checkpoint two may be that of a newer"));
-    // That name is one take's alone.
+    // A canonical name belongs to one take.
     CHECK(wish_for(listing, "vdc", plain)->bitmap == kCanonical);
   }
   SUBCASE("being removed") {

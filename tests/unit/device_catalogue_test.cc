@@ -95,14 +95,14 @@ TEST_CASE("catalogue: takes with instants") {
   const std::string full = kPrevious + ".0000000000000012";
   CHECK((*catalogue)->list()[1].name == full);
   CHECK(refusal(**catalogue, full) == "");
-  // As older tools ask; of the view there is the bitmap by both names.
+  // Older tools ask without the instant. A view has its bitmap by both names.
   CHECK(refusal(**catalogue, kPrevious) == "");
   const auto view = *(*catalogue)->find(kPrevious);
   CHECK(view->description().find(" since=" + full.substr(4) + " ") !=
         std::string::npos);
   for (const std::string& name : {full, kPrevious})
     CHECK(view->find_context("qemu:dirty-bitmap:" + name.substr(4)));
-  // Of a machine that was put back since.
+  // The machine was put back since then.
   const std::string other = kPrevious + ".0000000000000019";
   CHECK(refusal(**catalogue, other).find("is of another history") !=
         std::string::npos);

@@ -72,7 +72,7 @@ inline cbt::Checkpoint checkpoint(std::uint8_t number) {
   return {*parse_uuid(kGeneration), number};
 }
 
-// Of a module that keeps no instants.
+// Makes a history as of a module that keeps no instants.
 inline cbt::History history(std::uint8_t number) {
   return {*parse_uuid(kGeneration), number};
 }

@@ -148,7 +148,7 @@ Result<ExitStatus> back_up(const Output& output, const Values& values) {
     return kRefused;
   }
   say(output, *report);
-  // Who makes it again because of that should know.
+  // The exit status alone would make the user back up once more.
   if (std::fflush(stdout) != 0)
     return fail(errno, "point " + report->point.text() +
                            " was made; write to standard output");
