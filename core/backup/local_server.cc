@@ -3,8 +3,10 @@
 
 #include <cerrno>
 #include <csignal>
-#include <filesystem>
 #include <string_view>
+
+#include "base/device_names.h"
+#include "base/format.h"
 
 namespace blksnap::backup {
 namespace {
@@ -34,13 +36,17 @@ Result<LocalServer> LocalServer::start(const Settings& settings) {
       words, {.listening = socket->listening(), .signal = SIGTERM});
   if (!child) return child.error();
   socket->close();
-  return LocalServer(std::move(*socket), std::move(*child));
+  const std::vector<std::string> names = device_names(settings.devices);
+  std::map<std::string, std::string> export_of;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    export_of[settings.devices[i]] = names[i];
+  return LocalServer(std::move(*socket), std::move(*child),
+                     std::move(export_of));
 }
 
-// The server calls a device by the last part of its path.
 std::string LocalServer::uri(const std::string& device) const {
-  return "nbd+unix:///" + std::filesystem::path(device).filename().string() +
-         "?socket=" + socket_.path();
+  return "nbd+unix:///" + percent_encoded(export_of_.at(device)) +
+         "?socket=" + percent_encoded(socket_.path());
 }
 
 Error LocalServer::explain(Error error) {

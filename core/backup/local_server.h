@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,17 +26,22 @@ class LocalServer {
   // Returns at once: who connects waits until the snapshot is taken.
   static Result<LocalServer> start(const Settings& settings);
 
+  // Of one of the devices, as it was given.
   std::string uri(const std::string& device) const;
   // Adds the server's last words to an error, if it has failed or logged an
   // error: NBD itself tells a client no more than a number. Call it once.
   Error explain(Error error);
 
  private:
-  LocalServer(PrivateSocket socket, ChildProcess child)
-      : socket_(std::move(socket)), child_(std::move(child)) {}
+  LocalServer(PrivateSocket socket, ChildProcess child,
+              std::map<std::string, std::string> export_of)
+      : socket_(std::move(socket)),
+        child_(std::move(child)),
+        export_of_(std::move(export_of)) {}
 
   PrivateSocket socket_;
   ChildProcess child_;
+  std::map<std::string, std::string> export_of_;  // its name, by the device
 };
 
 }  // namespace blksnap::backup

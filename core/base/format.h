@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <string>
+#include <string_view>
 
 namespace blksnap {
 
@@ -16,5 +17,8 @@ template <class... T>
 std::string formatted(fmt::format_string<T...> text, T&&... values) {
   return formatted_from(text, fmt::make_format_args(values...));
 }
+
+// For the path or the query of a URI (RFC 3986, section 2.1): the rest as %20.
+std::string percent_encoded(std::string_view text);
 
 }  // namespace blksnap

@@ -3,8 +3,8 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <filesystem>
 
+#include "base/device_names.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "export/change_map.h"
@@ -88,7 +88,8 @@ Memory memory_for(const kernel::Filter& filter, std::uint64_t image_size) {
 // The image of a device that is in the taken snapshot `id`, and its map. The
 // map is read once, after the take: what others write to the image or mark as
 // changed later does not show in it.
-Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
+Result<Device> open_device(kernel::Filter opened, const std::string& name,
+                           const kernel::Uuid& id) {
   const auto filter = std::make_shared<const kernel::Filter>(std::move(opened));
   const auto info = filter->snapshot_info();
   if (!info) return info.error();
@@ -100,7 +101,7 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
   if (!file) return file.error();
 
   Device device;
-  device.name = std::filesystem::path(filter->device()).filename();
+  device.name = name;
   device.origin = filter->device();
   device.rotational = io::rotational(device.origin);
   device.snapshot = to_string(id);
@@ -117,9 +118,12 @@ Result<Device> open_device(kernel::Filter opened, const kernel::Uuid& id) {
 Result<std::vector<Device>> open_devices(std::vector<kernel::Filter> filters,
                                          const kernel::Uuid& id,
                                          const std::string& name) {
+  std::vector<std::string> paths;
+  for (const kernel::Filter& filter : filters) paths.push_back(filter.device());
+  const std::vector<std::string> names = device_names(paths);
   std::vector<Device> devices;
-  for (kernel::Filter& filter : filters) {
-    auto device = open_device(std::move(filter), id);
+  for (std::size_t i = 0; i < filters.size(); ++i) {
+    auto device = open_device(std::move(filters[i]), names[i], id);
     if (!device) return device.error();
     devices.push_back(std::move(*device));
   }

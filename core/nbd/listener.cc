@@ -12,7 +12,6 @@
 #include <linux/vm_sockets.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -22,6 +21,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/format.h"
 #include "base/log.h"
 #include "nbd/peer.h"
 
@@ -44,20 +44,6 @@ bool someone_listens(const sockaddr_un& address) {
          (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
                     sizeof address) == 0 ||
           errno == EAGAIN);
-}
-
-std::string percent_encoded(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c != '\0' && (std::isalnum(byte) || std::strchr("/-._~+,:@", c))) {
-      out += c;
-    } else {
-      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
-    }
-  }
-  return out;
 }
 
 std::string unix_path(const sockaddr_un& address, socklen_t length) {

@@ -53,6 +53,23 @@ printf '%s\n' device=/dev/vdx device=/dev/mapper/vdy diff=d limit=1 \
     '["vdx","disk","vdy"]' ] || fail "disks"
 holds "$(point)" devices/vdy vdy
 healthy
+
+# Two whose names end alike, and one with a character that URIs have a use for:
+# the server calls them by more of their paths, and is asked for that.
+mkdir named
+cp disk.raw named/vg1-root
+cp devices/vdy named/vg2-root
+cp disk.raw 'named/a#%b'
+stand_in exec nbdkit -f file dir="$PWD/named"
+blksnap 0 backup /dev/vg1/root /dev/vg2/root '/dev/a#%b' --name vg1-root \
+    --name vg2-root --name c --diff d --limit 1 --to repo
+holds "$(point)" named/vg1-root vg1-root
+holds "$(point)" named/vg2-root vg2-root
+holds "$(point)" 'named/a#%b' c
+blksnap 0 backup /dev/vg1/root /dev/vg2/root --diff d --limit 1 --to repo
+[ "$(jq -c '[.disks[].name]' "repo/$(point)/manifest.json")" = \
+    '["vg1-root","vg2-root"]' ] || fail "disks"
+healthy
 before=$(points)
 
 # It cannot take the snapshot.
