@@ -15,9 +15,9 @@
 #include "backup/disk_backup.h"
 #include "backup/prepare.h"
 #include "backup/prune.h"
-#include "backup/repository.h"
-#include "backup/resume.h"
 #include "base/utc.h"
+#include "repository/repository.h"
+#include "repository/resume.h"
 
 namespace blksnap::backup {
 namespace {
@@ -40,7 +40,7 @@ std::string describe(const PreparedDisk& disk) {
 // known early.
 Result<std::vector<PreparedDisk>> prepare_all(
     const BackupRequest& request, const std::vector<SourceDisk>& sources,
-    const Repository& repository, const Listing& listing,
+    const repo::Repository& repository, const repo::Listing& listing,
     BackupObserver& observer) {
   std::vector<PreparedDisk> disks;
   for (const SourceDisk& source : sources) {
@@ -59,14 +59,23 @@ Result<std::vector<PreparedDisk>> prepare_all(
   return disks;
 }
 
+std::vector<repo::Undertaking> undertakings(
+    const std::vector<PreparedDisk>& disks) {
+  std::vector<repo::Undertaking> made;
+  for (const PreparedDisk& disk : disks)
+    made.push_back({disk.name, disk.parent, disk.since,
+                    disk.source.checkpoint(), disk.source.size()});
+  return made;
+}
+
 // Backs up the disks of a set, several at a time.
 class Workers {
  public:
   Workers(std::vector<PreparedDisk> disks, const SetOfDisks& set)
       : disks_(std::move(disks)), set_(set), records_(disks_.size()) {}
 
-  Result<std::vector<DiskRecord>> run(unsigned parallel,
-                                      std::atomic<bool>& stop) {
+  Result<std::vector<repo::DiskRecord>> run(unsigned parallel,
+                                            std::atomic<bool>& stop) {
     {
       std::vector<std::jthread> threads;
       const std::size_t count =
@@ -75,7 +84,7 @@ class Workers {
         threads.emplace_back([&] { work(stop); });
     }
     if (!failure_) return failure_.error();
-    std::vector<DiskRecord> records;
+    std::vector<repo::DiskRecord> records;
     for (auto& record : records_) records.push_back(std::move(*record));
     return records;
   }
@@ -95,7 +104,7 @@ class Workers {
     }
   }
 
-  Result<DiskRecord> one(std::size_t i) {
+  Result<repo::DiskRecord> one(std::size_t i) {
     const std::string name = disks_[i].name;
     try {
       auto record = back_up_disk(std::move(disks_[i]), set_);
@@ -108,15 +117,15 @@ class Workers {
 
   std::vector<PreparedDisk> disks_;
   const SetOfDisks& set_;
-  std::vector<std::optional<DiskRecord>> records_;
+  std::vector<std::optional<repo::DiskRecord>> records_;
   std::atomic<std::size_t> next_{0};
   std::mutex mutex_;
   Result<void> failure_;  // guarded by mutex_
 };
 
 // What is not taken up is removed.
-Result<void> heal(const Repository& repository,
-                  const std::optional<PointName>& resumed,
+Result<void> heal(const repo::Repository& repository,
+                  const std::optional<repo::PointName>& resumed,
                   BackupObserver& observer) {
   const auto partial = repository.partial_folders();
   if (!partial) return partial.error();
@@ -135,13 +144,13 @@ Result<void> heal(const Repository& repository,
 Result<void> make_folder(const fs::path& folder, const std::string& words) {
   if (::mkdir(folder.c_str(), 0700) == -1)
     return fail(errno, "make " + folder.string());
-  return words.empty() ? Result<void>() : leave_words(folder, words);
+  return words.empty() ? Result<void>() : repo::leave_words(folder, words);
 }
 
 // Nothing is left of a backup that failed, but what the next one can use; a
 // full disk is better off without that, too.
 Error clear_up(const fs::path& folder, bool resumable, Error error) {
-  if (resumable && error.code != ENOSPC && worth_keeping(folder)) {
+  if (resumable && error.code != ENOSPC && repo::worth_keeping(folder)) {
     error.message +=
         "; the next backup of this instant goes on where this one ended";
   } else {
@@ -155,27 +164,28 @@ Error clear_up(const fs::path& folder, bool resumable, Error error) {
 Result<BackupReport> run_backup(const BackupRequest& request,
                                 BackupObserver& observer) {
   const std::time_t now = std::time(nullptr);
-  const auto repository = Repository::open_to_write(
-      request.repository, "blksnap backup", Repository::kMakeIfEmpty);
+  const auto repository = repo::Repository::open_to_write(
+      request.repository, "blksnap backup", repo::Repository::kMakeIfEmpty);
   if (!repository) return repository.error();
   finish_removals(*repository, observer);
   const auto listing = repository->list();
   if (!listing) return listing.error();
-  for (const Damage& damage : listing->damaged)
+  for (const repo::Damage& damage : listing->damaged)
     observer.note("a damaged point is passed over: " + damage.error.message);
   std::vector<SourceDisk> sources = request.disks;
   if (request.serve)
     if (auto served = request.serve(sources); !served) return served.error();
   auto disks = prepare_all(request, sources, *repository, *listing, observer);
   if (!disks) return disks.error();
-  const std::string words = resume_words(*disks, request.compress);
-  const auto resumed = point_to_resume(*repository, *listing, words);
+  const std::string words =
+      repo::resume_words(undertakings(*disks), request.compress);
+  const auto resumed = repo::point_to_resume(*repository, *listing, words);
   if (!resumed) return resumed.error();
   if (auto healed = heal(*repository, *resumed, observer); !healed)
     return healed.error();
 
-  const PointName point =
-      *resumed ? **resumed : PointName::next(now, listing->latest);
+  const repo::PointName point =
+      *resumed ? **resumed : repo::PointName::next(now, listing->latest);
   const fs::path folder = repository->partial_folder(point);
   observer.writing();
   if (!*resumed)
@@ -195,11 +205,11 @@ Result<BackupReport> run_backup(const BackupRequest& request,
         return observer.proceed(disk, done, total) && !stop;
       }};
   auto records = Workers(std::move(*disks), set).run(request.parallel, stop);
-  Manifest manifest{
+  repo::Manifest manifest{
       request.tool, to_rfc3339(now), to_rfc3339(std::time(nullptr)), {}};
   if (!records) return clear_up(folder, !words.empty(), records.error());
   manifest.disks = std::move(*records);
-  auto done = forget(folder);
+  auto done = repo::forget(folder);
   if (done) done = repository->commit(point, manifest);
   if (!done) {
     // Renamed, but that may not have reached the disk.

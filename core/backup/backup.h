@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "backup/manifest.h"
-#include "backup/names.h"
 #include "base/result.h"
+#include "repository/manifest.h"
+#include "repository/names.h"
 
 namespace blksnap::backup {
 
@@ -57,8 +57,8 @@ class BackupObserver {
 };
 
 struct BackupReport {
-  PointName point;
-  Manifest manifest;
+  repo::PointName point;
+  repo::Manifest manifest;
 };
 
 // ESTALE: kIncremental, and for at least one disk the server cannot tell what

@@ -20,7 +20,7 @@ std::size_t worker_count() {
 
 }  // namespace
 
-BlockDigester::BlockDigester(const Blocks& blocks, Sink sink)
+BlockDigester::BlockDigester(const repo::Blocks& blocks, Sink sink)
     : blocks_(blocks), sink_(std::move(sink)), workers_(worker_count()) {}
 
 BlockDigester::~BlockDigester() {
@@ -41,24 +41,26 @@ Result<void> BlockDigester::failure() {
 // The part of the range that is made of whole blocks; notes the blocks at its
 // ends that are not.
 ByteRange BlockDigester::whole_blocks(ByteRange range) {
-  std::uint64_t first = range.offset / kBlock;
-  if (range.offset % kBlock != 0) mixed_.insert(first++);
-  std::uint64_t end = range.end() / kBlock;
+  std::uint64_t first = range.offset / repo::kBlock;
+  if (range.offset % repo::kBlock != 0) mixed_.insert(first++);
+  std::uint64_t end = range.end() / repo::kBlock;
   if (range.end() == blocks_.size())
     end = blocks_.count();
-  else if (range.end() % kBlock != 0)
+  else if (range.end() % repo::kBlock != 0)
     mixed_.insert(end);
   if (end <= first) return {};
-  const std::uint64_t start = first * kBlock;
-  return {start, std::min(end * kBlock, blocks_.size()) - start};
+  const std::uint64_t start = first * repo::kBlock;
+  return {start, std::min(end * repo::kBlock, blocks_.size()) - start};
 }
 
 // On a worker.
 void BlockDigester::digest(std::uint64_t first,
                            std::span<const std::byte> data) {
-  std::vector<Digest> digests;
-  for (; !data.empty(); data = data.subspan(std::min(kBlock, data.size())))
-    digests.push_back(sha256(data.first(std::min(kBlock, data.size()))));
+  std::vector<repo::Digest> digests;
+  for (; !data.empty();
+       data = data.subspan(std::min(repo::kBlock, data.size())))
+    digests.push_back(
+        repo::sha256(data.first(std::min(repo::kBlock, data.size()))));
   note(sink_(first, digests));
 }
 
@@ -72,7 +74,7 @@ Result<void> BlockDigester::saw(std::uint64_t offset,
   room_.acquire();
   boost::asio::post(workers_, [this, copy, whole] {
     try {
-      digest(whole.offset / kBlock, *copy);
+      digest(whole.offset / repo::kBlock, *copy);
     } catch (const std::exception& error) {
       note(refuse(ENOMEM, std::string("digest: ") + error.what()));
     }
@@ -84,9 +86,9 @@ Result<void> BlockDigester::saw(std::uint64_t offset,
 Result<void> BlockDigester::saw_zeroes(ByteRange range) {
   const ByteRange whole = whole_blocks(range);
   if (whole.empty()) return {};
-  std::uint64_t first = whole.offset / kBlock;
-  const std::uint64_t end = (whole.end() + kBlock - 1) / kBlock;
-  std::vector<Digest> digests;
+  std::uint64_t first = whole.offset / repo::kBlock;
+  const std::uint64_t end = (whole.end() + repo::kBlock - 1) / repo::kBlock;
+  std::vector<repo::Digest> digests;
   for (; first < end; first += digests.size()) {
     digests.resize(std::min(kZeroes, end - first));
     for (std::size_t i = 0; i < digests.size(); ++i)
@@ -99,12 +101,12 @@ Result<void> BlockDigester::saw_zeroes(ByteRange range) {
 Result<void> BlockDigester::settle(const Read& read) {
   for (std::ptrdiff_t i = 0; i < kWaiting; ++i) room_.acquire();
   room_.release(kWaiting);
-  std::vector<std::byte> buffer(kBlock);
+  std::vector<std::byte> buffer(repo::kBlock);
   for (const std::uint64_t index : mixed_) {
     const ByteRange range = blocks_.range(index);
     const auto data = std::span(buffer).first(range.length);
     if (auto got = read(range.offset, data); !got) return got;
-    const Digest digest = sha256(data);
+    const repo::Digest digest = repo::sha256(data);
     if (auto taken = sink_(index, {&digest, 1}); !taken) return taken;
   }
   mixed_.clear();

@@ -10,8 +10,8 @@
 #include <set>
 #include <span>
 
-#include "backup/digest.h"
 #include "copy/witness.h"
+#include "repository/digest.h"
 
 namespace blksnap::backup {
 
@@ -20,12 +20,12 @@ namespace blksnap::backup {
 class BlockDigester : public copy::Witness {
  public:
   // Takes digests of blocks from `first` on. Any thread, several at once.
-  using Sink =
-      std::function<Result<void>(std::uint64_t first, std::span<const Digest>)>;
+  using Sink = std::function<Result<void>(std::uint64_t first,
+                                          std::span<const repo::Digest>)>;
   using Read =
       std::function<Result<void>(std::uint64_t offset, std::span<std::byte>)>;
 
-  BlockDigester(const Blocks& blocks, Sink sink);
+  BlockDigester(const repo::Blocks& blocks, Sink sink);
   ~BlockDigester() override;
 
   Result<void> saw(std::uint64_t offset,
@@ -42,7 +42,7 @@ class BlockDigester : public copy::Witness {
   void note(Result<void> done);
   Result<void> failure();
 
-  const Blocks blocks_;
+  const repo::Blocks blocks_;
   const Sink sink_;
   std::set<std::uint64_t> mixed_;  // blocks to be read
   std::mutex mutex_;

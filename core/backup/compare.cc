@@ -14,18 +14,19 @@ Result<Comparison> copy_and_compare(copy::Source source,
                                     const copy::CopyPlan& plan,
                                     copy::Target& target,
                                     copy::PullObserver& observer,
-                                    const DigestChain& digests) {
+                                    const repo::DigestChain& digests) {
   std::mutex mutex;
   Comparison comparison;
-  const auto compare = [&](std::uint64_t first,
-                           std::span<const Digest> found) -> Result<void> {
-    std::vector<Digest> wanted(found.size());
+  const auto compare =
+      [&](std::uint64_t first,
+          std::span<const repo::Digest> found) -> Result<void> {
+    std::vector<repo::Digest> wanted(found.size());
     if (auto resolved = digests.resolve(first, wanted); !resolved)
       return resolved;
     const std::lock_guard lock(mutex);
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (found[i] == wanted[i]) continue;
-      const std::uint64_t offset = (first + i) * kBlock;
+      const std::uint64_t offset = (first + i) * repo::kBlock;
       comparison.first =
           comparison.bad ? std::min(comparison.first, offset) : offset;
       ++comparison.bad;

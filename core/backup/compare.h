@@ -3,12 +3,12 @@
 
 #include <cstdint>
 
-#include "backup/digest_table.h"
 #include "base/result.h"
 #include "copy/plan.h"
 #include "copy/pull.h"
 #include "copy/source.h"
 #include "copy/target.h"
+#include "repository/digest_table.h"
 
 namespace blksnap::backup {
 
@@ -36,6 +36,6 @@ Result<Comparison> copy_and_compare(copy::Source source,
                                     const copy::CopyPlan& plan,
                                     copy::Target& target,
                                     copy::PullObserver& observer,
-                                    const DigestChain& digests);
+                                    const repo::DigestChain& digests);
 
 }  // namespace blksnap::backup

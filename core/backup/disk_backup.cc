@@ -5,10 +5,11 @@
 #include <utility>
 
 #include "backup/block_digester.h"
-#include "backup/image.h"
-#include "backup/resume.h"
 #include "copy/copier.h"
 #include "copy/nbd_target.h"
+#include "io/file.h"
+#include "qemu/image.h"
+#include "repository/resume.h"
 
 namespace blksnap::backup {
 namespace {
@@ -28,13 +29,14 @@ class DiskObserver : public copy::PullObserver {
 };
 
 // In a table without a parent a block of zeroes needs no entry.
-Result<void> put_full(const DigestTable& table, const Blocks& blocks,
-                      std::uint64_t first, std::span<const Digest> digests) {
-  std::vector<Digest> entries(digests.begin(), digests.end());
+Result<void> put_full(const repo::DigestTable& table,
+                      const repo::Blocks& blocks, std::uint64_t first,
+                      std::span<const repo::Digest> digests) {
+  std::vector<repo::Digest> entries(digests.begin(), digests.end());
   bool any = false;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i] == blocks.zero(first + i))
-      entries[i] = Digest{};
+      entries[i] = repo::Digest{};
     else
       any = true;
   }
@@ -44,7 +46,7 @@ Result<void> put_full(const DigestTable& table, const Blocks& blocks,
 // Makes what has been copied so far last: see resume.h.
 class DiskMilestones : public copy::Milestones {
  public:
-  DiskMilestones(Journal journal, const Done& before,
+  DiskMilestones(repo::Journal journal, const repo::Done& before,
                  std::function<Result<void>()> make_last)
       : journal_(std::move(journal)),
         before_(before),
@@ -61,8 +63,8 @@ class DiskMilestones : public copy::Milestones {
   }
 
  private:
-  Journal journal_;
-  const Done before_;
+  repo::Journal journal_;
+  const repo::Done before_;
   const std::function<Result<void>()> make_last_;
 };
 
@@ -76,31 +78,32 @@ class ImageWriter {
         image_((set.folder / (disk.name + ".qcow2")).string()),
         sums_((set.folder / (disk.name + ".sums")).string()),
         journal_((set.folder / (disk.name + ".done")).string()) {
-    if (set.resumable) done_ = done_so_far(journal_);
+    if (set.resumable) done_ = repo::done_so_far(journal_);
   }
 
   Result<void> write(copy::Source source, const copy::CopyPlan& plan,
-                     copy::PullObserver& observer, DiskRecord& record) {
+                     copy::PullObserver& observer, repo::DiskRecord& record) {
     const auto table = make_files(record);
     if (!table) return table.error();
-    auto server = ImageServer::start(image_, {.writable = true,
-                                              .compress = set_.compress,
-                                              .held = set_.repository.lock()});
+    auto server =
+        qemu::ImageServer::start(image_, {.writable = true,
+                                          .compress = set_.compress,
+                                          .held = set_.repository.lock()});
     if (!server) return server.error();
     auto copied = copy_to(*server, std::move(source),
                           plan.after(done_.position), observer, *table, record);
     if (!copied) return server->explain(copied.error());
     if (auto ended = server->finish(); !ended) return ended;
-    if (auto synced = sync_file(image_); !synced) return synced;
+    if (auto synced = io::sync_path(image_); !synced) return synced;
     return table->sync();
   }
 
  private:
   // Anew, or as a backup that broke has left them.
-  Result<DigestTable> make_files(const DiskRecord& record) {
+  Result<repo::DigestTable> make_files(const repo::DiskRecord& record) {
     if (done_.position != 0) {
-      auto table = DigestTable::reopen(sums_, blocks_);
-      if (table && mend_image(image_)) return table;
+      auto table = repo::DigestTable::reopen(sums_, blocks_);
+      if (table && qemu::mend_image(image_)) return table;
     }
     done_ = {};
     for (const std::string& path : {image_, sums_, journal_.string()}) {
@@ -108,25 +111,26 @@ class ImageWriter {
       std::filesystem::remove(path, error);
       if (error) return fail(error.value(), "remove " + path);
     }
-    auto made = create_image(
+    auto made = qemu::create_image(
         image_, blocks_.size(),
         parent_ ? "../" + parent_->text() + "/" + record.image : "");
     if (!made) return made.error();
-    return DigestTable::create(sums_, blocks_);
+    return repo::DigestTable::create(sums_, blocks_);
   }
 
-  Result<void> copy_to(ImageServer& server, copy::Source source,
+  Result<void> copy_to(qemu::ImageServer& server, copy::Source source,
                        const copy::CopyPlan& plan, copy::PullObserver& observer,
-                       const DigestTable& table, DiskRecord& record) {
+                       const repo::DigestTable& table,
+                       repo::DiskRecord& record) {
     auto connected =
         copy::NbdTarget::connect(server.take_endpoint(), {.blank = !parent_});
     if (!connected) return connected.error();
     copy::NbdTarget& target = **connected;
-    BlockDigester digester(
-        blocks_, [&](std::uint64_t first, std::span<const Digest> digests) {
-          return parent_ ? table.put(first, digests)
-                         : put_full(table, blocks_, first, digests);
-        });
+    BlockDigester digester(blocks_, [&](std::uint64_t first,
+                                        std::span<const repo::Digest> digests) {
+      return parent_ ? table.put(first, digests)
+                     : put_full(table, blocks_, first, digests);
+    });
     const auto settle = [&]() -> Result<void> {
       if (auto synced = target.sync(); !synced) return synced;
       return digester.settle(
@@ -136,12 +140,12 @@ class ImageWriter {
     };
     const auto make_last = [&]() -> Result<void> {
       if (auto settled = settle(); !settled) return settled;
-      if (auto synced = sync_file(image_); !synced) return synced;
+      if (auto synced = io::sync_path(image_); !synced) return synced;
       return table.sync();
     };
     std::optional<DiskMilestones> milestones;
     if (set_.resumable) {
-      auto journal = Journal::open(journal_);
+      auto journal = repo::Journal::open(journal_);
       if (!journal) return journal.error();
       milestones.emplace(std::move(*journal), done_, make_last);
     }
@@ -157,51 +161,54 @@ class ImageWriter {
   }
 
   const SetOfDisks& set_;
-  const std::optional<PointName> parent_;
-  const Blocks blocks_;
+  const std::optional<repo::PointName> parent_;
+  const repo::Blocks blocks_;
   const std::string image_;
   const std::string sums_;
   const std::filesystem::path journal_;
-  Done done_;  // by a backup that broke
+  repo::Done done_;  // by a backup that broke
 };
 
 // With the tables of what it stands on.
-Result<std::string> content_of(const SetOfDisks& set, const DiskRecord& disk) {
-  const Blocks blocks(disk.size);
-  std::vector<DigestTable> tables;
+Result<std::string> content_of(const SetOfDisks& set,
+                               const repo::DiskRecord& disk) {
+  const repo::Blocks blocks(disk.size);
+  std::vector<repo::DigestTable> tables;
   if (disk.parent) {
-    const Point* parent = set.listing.find(*disk.parent);
-    const auto chain = Repository::chain(set.listing, *parent, disk.name);
+    const repo::Point* parent = set.listing.find(*disk.parent);
+    const auto chain = repo::Repository::chain(set.listing, *parent, disk.name);
     if (!chain) return chain.error();
     auto theirs = set.repository.tables(*chain, disk.name, blocks);
     if (!theirs) return theirs.error();
     tables = std::move(*theirs);
   }
-  auto own = DigestTable::open((set.folder / disk.digests).string(), blocks);
+  auto own =
+      repo::DigestTable::open((set.folder / disk.digests).string(), blocks);
   if (!own) return own.error();
   tables.push_back(std::move(*own));
-  const auto content = DigestChain(blocks, std::move(tables)).content();
+  const auto content = repo::DigestChain(blocks, std::move(tables)).content();
   if (!content) return content.error();
-  return to_hexadecimal(*content);
+  return repo::to_hexadecimal(*content);
 }
 
 }  // namespace
 
-Result<DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set) {
-  DiskRecord record{.name = disk.name,
-                    .source = disk.origin,
-                    .size = disk.source.size(),
-                    .image = disk.name + ".qcow2",
-                    .digests = disk.name + ".sums",
-                    .parent = disk.parent,
-                    .why = disk.why,
-                    .since = disk.since,
-                    .checkpoint = disk.checkpoint,
-                    .quiesced = disk.source.quiesced(),
-                    .content = {}};
+Result<repo::DiskRecord> back_up_disk(PreparedDisk disk,
+                                      const SetOfDisks& set) {
+  repo::DiskRecord record{.name = disk.name,
+                          .source = disk.origin,
+                          .size = disk.source.size(),
+                          .image = disk.name + ".qcow2",
+                          .digests = disk.name + ".sums",
+                          .parent = disk.parent,
+                          .why = disk.why,
+                          .since = disk.since,
+                          .checkpoint = disk.checkpoint,
+                          .quiesced = disk.source.quiesced(),
+                          .content = {}};
   auto plan = disk.source.plan();
   if (!plan) return plan.error();
-  if (set.compress) plan = plan->in_units_of(kCompressed);
+  if (set.compress) plan = plan->in_units_of(qemu::kCompressed);
   ImageWriter writer(set, disk);
   DiskObserver observer(set, disk.name);
   auto written = writer.write(std::move(disk.source), *plan, observer, record);

@@ -6,15 +6,15 @@
 
 #include "backup/backup.h"
 #include "backup/prepare.h"
-#include "backup/repository.h"
 #include "copy/rate_limit.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 
 // What the disks of a set have in common. Borrowed.
 struct SetOfDisks {
-  const Repository& repository;
-  const Listing& listing;
+  const repo::Repository& repository;
+  const repo::Listing& listing;
   std::filesystem::path folder;  // the partial one
   bool compress;
   bool resumable;  // keep journals, and take up what there are
@@ -27,6 +27,6 @@ struct SetOfDisks {
 
 // Writes image and digests of one disk, until they are on stable storage. For a
 // thread that lives as long.
-Result<DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set);
+Result<repo::DiskRecord> back_up_disk(PreparedDisk disk, const SetOfDisks& set);
 
 }  // namespace blksnap::backup

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "backup/image.h"
-#include "backup/soundness.h"
+#include "qemu/image.h"
+#include "repository/soundness.h"
 
 namespace blksnap::backup {
 namespace {
@@ -35,25 +35,25 @@ Result<CopyPlan> restrict_to(const std::vector<Extent>& wanted,
 
 // The blocks that this point itself has something to say about.
 Result<std::vector<Extent>> own_blocks(const std::string& image,
-                                       const DigestTable& table,
-                                       const Blocks& blocks) {
-  const auto layers = image_layers(image);
+                                       const repo::DigestTable& table,
+                                       const repo::Blocks& blocks) {
+  const auto layers = qemu::image_layers(image);
   if (!layers) return layers.error();
   std::vector<bool> own(blocks.count());
-  for (const ImageLayer& part : *layers) {
+  for (const qemu::ImageLayer& part : *layers) {
     if (part.depth != 0 || part.range.empty()) continue;
-    const std::uint64_t end =
-        std::min((part.range.end() + kBlock - 1) / kBlock, blocks.count());
-    for (std::uint64_t i = part.range.offset / kBlock; i < end; ++i)
+    const std::uint64_t end = std::min(
+        (part.range.end() + repo::kBlock - 1) / repo::kBlock, blocks.count());
+    for (std::uint64_t i = part.range.offset / repo::kBlock; i < end; ++i)
       own[i] = true;
   }
-  std::vector<Digest> entries;
+  std::vector<repo::Digest> entries;
   for (std::uint64_t first = table.next_entries(0); first < blocks.count();
        first = table.next_entries(first + entries.size())) {
     entries.resize(std::min(kWindow, blocks.count() - first));
     if (auto got = table.get(first, entries); !got) return got.error();
     for (std::size_t i = 0; i < entries.size(); ++i)
-      if (entries[i] != Digest{}) own[first + i] = true;
+      if (entries[i] != repo::Digest{}) own[first + i] = true;
   }
   ExtentBuilder extents({0, blocks.size()}, blocks.count() + 1);
   for (std::uint64_t i = 0; i < blocks.count(); ++i)
@@ -61,12 +61,13 @@ Result<std::vector<Extent>> own_blocks(const std::string& image,
   return extents.take_extents();
 }
 
-Result<Comparison> compare_image(const Repository& repository,
-                                 const Point& point, const DiskRecord& disk,
-                                 bool whole, const DigestChain& digests,
+Result<Comparison> compare_image(const repo::Repository& repository,
+                                 const repo::Point& point,
+                                 const repo::DiskRecord& disk, bool whole,
+                                 const repo::DigestChain& digests,
                                  copy::PullObserver& observer) {
   const std::string image = repository.image(point.name, disk).string();
-  auto server = ImageServer::start(image, {});
+  auto server = qemu::ImageServer::start(image, {});
   if (!server) return server.error();
   auto source = copy::Source::connect(server->take_endpoint(), "");
   if (!source) return server->explain(source.error());
@@ -74,7 +75,7 @@ Result<Comparison> compare_image(const Repository& repository,
     return refuse(EIO, "its content cannot be compared");
   auto plan = source->plan();
   if (plan && disk.parent && !whole) {
-    const auto table = DigestTable::open(
+    const auto table = repo::DigestTable::open(
         (repository.folder(point.name) / disk.digests).string(),
         digests.blocks());
     if (!table) return table.error();
@@ -92,21 +93,23 @@ Result<Comparison> compare_image(const Repository& repository,
 }
 
 // Errors are findings as well, if they are damage.
-Result<void> look(const Repository& repository, const Listing& listing,
-                  const Point& point, const DiskRecord& disk, bool whole,
+Result<void> look(const repo::Repository& repository,
+                  const repo::Listing& listing, const repo::Point& point,
+                  const repo::DiskRecord& disk, bool whole,
                   copy::PullObserver& observer, Inspection& inspection) {
-  const auto chain = Repository::chain(listing, point, disk.name);
+  const auto chain = repo::Repository::chain(listing, point, disk.name);
   if (!chain) return chain.error();
   const auto held = repository.hold(*chain);
   if (!held) return held.error();
-  auto good = check_images(repository, listing, *chain, disk.name);
-  if (good) good = check_image(repository.image(point.name, disk).string());
+  auto good = repo::check_images(repository, listing, *chain, disk.name);
+  if (good)
+    good = qemu::check_image(repository.image(point.name, disk).string());
   if (!good) return good;
-  const Blocks blocks(disk.size);
+  const repo::Blocks blocks(disk.size);
   auto tables = repository.tables(*chain, disk.name, blocks);
   if (!tables) return tables.error();
-  const DigestChain digests(blocks, std::move(*tables));
-  if (good = check_digests(digests, disk); !good)
+  const repo::DigestChain digests(blocks, std::move(*tables));
+  if (good = repo::check_digests(digests, disk); !good)
     inspection.found(good.error().message);
   const auto comparison =
       compare_image(repository, point, disk, whole, digests, observer);
@@ -121,13 +124,15 @@ Result<void> look(const Repository& repository, const Listing& listing,
 
 }  // namespace
 
-Result<Inspection> inspect(const Repository& repository, const Listing& listing,
-                           const Point& point, const DiskRecord& disk,
-                           bool whole, copy::PullObserver& observer) {
+Result<Inspection> inspect(const repo::Repository& repository,
+                           const repo::Listing& listing,
+                           const repo::Point& point,
+                           const repo::DiskRecord& disk, bool whole,
+                           copy::PullObserver& observer) {
   Inspection inspection;
   const auto looked =
       look(repository, listing, point, disk, whole, observer, inspection);
-  if (!looked && !is_damage(looked.error())) return looked.error();
+  if (!looked && !repo::is_damage(looked.error())) return looked.error();
   if (!looked) inspection.found(looked.error().message);
   return inspection;
 }

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "backup/compare.h"
-#include "backup/repository.h"
 #include "base/result.h"
 #include "copy/pull.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 
@@ -33,8 +33,10 @@ struct Inspection {
 // through the images that it stands on. EBUSY while something of it is being
 // removed; other errors are what keeps it from looking, such as a lack of
 // memory.
-Result<Inspection> inspect(const Repository& repository, const Listing& listing,
-                           const Point& point, const DiskRecord& disk,
-                           bool whole, copy::PullObserver& observer);
+Result<Inspection> inspect(const repo::Repository& repository,
+                           const repo::Listing& listing,
+                           const repo::Point& point,
+                           const repo::DiskRecord& disk, bool whole,
+                           copy::PullObserver& observer);
 
 }  // namespace blksnap::backup

@@ -23,7 +23,7 @@ std::string last_error(const std::string& log) {
 }  // namespace
 
 Result<LocalServer> LocalServer::start(const Settings& settings) {
-  auto socket = PrivateSocket::listen();
+  auto socket = qemu::PrivateSocket::listen();
   if (!socket) return socket.error();
   std::vector<std::string> words = {settings.program};
   for (const std::string& device : settings.devices)

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "backup/private_socket.h"
 #include "base/child_process.h"
 #include "base/result.h"
+#include "qemu/private_socket.h"
 
 namespace blksnap::backup {
 
@@ -33,13 +33,13 @@ class LocalServer {
   Error explain(Error error);
 
  private:
-  LocalServer(PrivateSocket socket, ChildProcess child,
+  LocalServer(qemu::PrivateSocket socket, ChildProcess child,
               std::map<std::string, std::string> export_of)
       : socket_(std::move(socket)),
         child_(std::move(child)),
         export_of_(std::move(export_of)) {}
 
-  PrivateSocket socket_;
+  qemu::PrivateSocket socket_;
   ChildProcess child_;
   std::map<std::string, std::string> export_of_;  // its name, by the device
 };

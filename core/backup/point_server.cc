@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <csignal>
 
-#include "backup/image.h"
+#include "qemu/image.h"
 
 namespace blksnap::backup {
 namespace {
@@ -27,7 +27,7 @@ std::vector<std::string> command(const PointServerRequest& request,
                   std::string("tls-creds-x509,id=tls,endpoint=server,"
                               "verify-peer=") +
                       (request.verify_peer ? "on" : "off") +
-                      ",dir=" + in_option(request.tls_certificates),
+                      ",dir=" + qemu::in_option(request.tls_certificates),
                   "--tls-creds=tls"});
   words.push_back(image);
   return words;
@@ -38,7 +38,7 @@ std::vector<std::string> command(const PointServerRequest& request,
 Result<PointServer> PointServer::start(const PointServerRequest& request,
                                        int listening) {
   auto chosen =
-      ChosenDisk::open(request.repository, request.point, request.disk);
+      repo::ChosenDisk::open(request.repository, request.point, request.disk);
   if (!chosen) return chosen.error();
   std::string name = request.name.empty() ? chosen->disk().name : request.name;
   auto child = ChildProcess::start(

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "backup/choice.h"
 #include "base/child_process.h"
 #include "base/result.h"
+#include "repository/choice.h"
 
 namespace blksnap::backup {
 
@@ -43,12 +43,12 @@ class PointServer {
   Error explain();
 
  private:
-  PointServer(ChosenDisk chosen, std::string name, ChildProcess child)
+  PointServer(repo::ChosenDisk chosen, std::string name, ChildProcess child)
       : chosen_(std::move(chosen)),
         name_(std::move(name)),
         child_(std::move(child)) {}
 
-  ChosenDisk chosen_;
+  repo::ChosenDisk chosen_;
   std::string name_;
   ChildProcess child_;
 };

@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <climits>
 
-#include "backup/image.h"
-#include "backup/soundness.h"
 #include "cbt/checkpoint.h"
+#include "qemu/image.h"
+#include "repository/soundness.h"
 
 namespace blksnap::backup {
 namespace {
@@ -27,15 +27,17 @@ bool same(const std::string& one, const std::string& other) {
   return first && second && first->may_be(*second);
 }
 
-const Point* newest_with(const Listing& listing, const std::string& disk) {
+const repo::Point* newest_with(const repo::Listing& listing,
+                               const std::string& disk) {
   const auto found =
       std::find_if(listing.points.rbegin(), listing.points.rend(),
-                   [&](const Point& p) { return p.manifest.find(disk); });
+                   [&](const repo::Point& p) { return p.manifest.find(disk); });
   return found == listing.points.rend() ? nullptr : &*found;
 }
 
 // The bitmap to ask for.
-Result<std::string> check_since(const Listing& listing, const Point& newest,
+Result<std::string> check_since(const repo::Listing& listing,
+                                const repo::Point& newest,
                                 const std::string& disk,
                                 const std::string& since) {
   const std::string& recorded = newest.manifest.find(disk)->checkpoint;
@@ -44,8 +46,8 @@ Result<std::string> check_since(const Listing& listing, const Point& newest,
   const std::string which = "--since " + since + ": the newest point of " +
                             disk + ", " + newest.name.text() +
                             ", has another checkpoint";
-  for (const Point& point : listing.points) {
-    const DiskRecord* record = point.manifest.find(disk);
+  for (const repo::Point& point : listing.points) {
+    const repo::DiskRecord* record = point.manifest.find(disk);
     if (record && same(record->checkpoint, since))
       return refuse(EINVAL, which + "; that is " + point.name.text() + "'s");
   }
@@ -56,13 +58,13 @@ Result<std::string> check_since(const Listing& listing, const Point& newest,
 // A point that is newer than `point` and may hold the disk, with the reason why
 // no more is known of it: "point X cannot be read: ..."; empty if there is
 // none.
-std::string newer_unknown(const Listing& listing, const Point& point,
-                          const std::string& disk) {
-  for (const Damage& damage : listing.damaged)
+std::string newer_unknown(const repo::Listing& listing,
+                          const repo::Point& point, const std::string& disk) {
+  for (const repo::Damage& damage : listing.damaged)
     if (point.name < damage.point)
       return "point " + damage.point.text() +
              " cannot be read: " + damage.error.message;
-  for (const Point& removed : listing.removed)
+  for (const repo::Point& removed : listing.removed)
     if (point.name < removed.name && removed.manifest.find(disk))
       return "point " + removed.name.text() + " is being removed";
   return {};
@@ -71,8 +73,8 @@ std::string newer_unknown(const Listing& listing, const Point& point,
 // QEMU finds an image by a path that goes through all points above it,
 // POINT/../PARENT/.. and so on, and no path may be longer than PATH_MAX.
 // Why nothing more can stand on the chain; empty if it can.
-std::string why_too_long(const Repository& repository,
-                         const std::vector<const Point*>& chain,
+std::string why_too_long(const repo::Repository& repository,
+                         const std::vector<const repo::Point*>& chain,
                          const std::string& disk) {
   // For a repository that comes to have a longer path.
   constexpr std::size_t kReserve = 512;
@@ -81,7 +83,8 @@ std::string why_too_long(const Repository& repository,
           .string()
           .size() +
       sizeof "20261122T010203Z-999999.partial/..";
-  for (const Point* point : chain) length += point->name.text().size() + 4;
+  for (const repo::Point* point : chain)
+    length += point->name.text().size() + 4;
   if (length + kReserve <= PATH_MAX) return "";
   return "the newest point stands on " + std::to_string(chain.size() - 1) +
          " others, which is as many as QEMU can follow; blksnap prune makes "
@@ -121,21 +124,21 @@ std::string why_not_offered(const copy::Source& source,
 // Why what the server grants is of no use; empty if it is.
 Result<std::string> why_not(const Wish& wish, const std::string& disk,
                             const copy::Source& source,
-                            const Repository& repository,
-                            const Listing& listing) {
+                            const repo::Repository& repository,
+                            const repo::Listing& listing) {
   const std::uint64_t before = wish.parent->manifest.find(disk)->size;
   if (before != source.size())
     return "its size was " + std::to_string(before) + " bytes and is " +
            std::to_string(source.size()) + " now";
   if (!source.changes()) return why_not_offered(source, wish.bitmap);
-  const auto chain = Repository::chain(listing, *wish.parent, disk);
+  const auto chain = repo::Repository::chain(listing, *wish.parent, disk);
   if (chain)
     if (auto why = why_too_long(repository, *chain, disk); !why.empty())
       return why;
-  const auto good = chain ? check_chain(repository, listing, *chain, disk)
+  const auto good = chain ? repo::check_chain(repository, listing, *chain, disk)
                           : Result<void>(chain.error());
   if (good) return std::string();
-  if (!is_damage(good.error())) return good.error();
+  if (!repo::is_damage(good.error())) return good.error();
   return "point " + wish.parent->name.text() +
          " is damaged: " + good.error().message;
 }
@@ -143,7 +146,7 @@ Result<std::string> why_not(const Wish& wish, const std::string& disk,
 Result<std::string> name_for(const SourceDisk& disk,
                              const copy::Source& source) {
   const std::string name = disk.name.empty() ? source.export_name() : disk.name;
-  if (is_disk_name(name)) return name;
+  if (repo::is_disk_name(name)) return name;
   if (disk.name.empty())
     return refuse(EINVAL, disk.uri + ": '" + name +
                               "', the name of the export, cannot be that of a "
@@ -154,7 +157,7 @@ Result<std::string> name_for(const SourceDisk& disk,
 }
 
 Result<void> check_size(const copy::Source& source, bool compress) {
-  const std::uint64_t unit = compress ? kCompressed : kSector;
+  const std::uint64_t unit = compress ? qemu::kCompressed : kSector;
   if (source.size() % unit != 0)
     return refuse(
         EINVAL,
@@ -172,7 +175,7 @@ Result<void> check_size(const copy::Source& source, bool compress) {
 
 }  // namespace
 
-Result<Wish> wish_for(const Listing& listing, const std::string& disk,
+Result<Wish> wish_for(const repo::Listing& listing, const std::string& disk,
                       const BackupRequest& request) {
   Wish wish;
   wish.parent = newest_with(listing, disk);
@@ -207,10 +210,10 @@ Result<Wish> wish_for(const Listing& listing, const std::string& disk,
 
 Result<PreparedDisk> prepare(const SourceDisk& disk,
                              const BackupRequest& request,
-                             const Repository& repository,
-                             const Listing& listing) {
+                             const repo::Repository& repository,
+                             const repo::Listing& listing) {
   const std::string origin =
-      disk.origin.empty() ? without_secrets(disk.uri) : disk.origin;
+      disk.origin.empty() ? repo::without_secrets(disk.uri) : disk.origin;
   std::string name = disk.name;
   if (name.empty()) {
     const auto looked = copy::Source::connect(disk.uri, "");
@@ -244,7 +247,7 @@ Result<PreparedDisk> prepare(const SourceDisk& disk,
   return PreparedDisk{
       name,
       origin,
-      full ? std::optional<PointName>() : wish->parent->name,
+      full ? std::optional<repo::PointName>() : wish->parent->name,
       full ? wish->why_full : "what changed since " + wish->parent->name.text(),
       full ? std::string() : wish->bitmap,
       std::move(checkpoint),

@@ -7,15 +7,15 @@
 #include <string>
 
 #include "backup/backup.h"
-#include "backup/repository.h"
 #include "copy/source.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 
 struct PreparedDisk {
   std::string name;
-  std::string origin;               // as the manifest has it
-  std::optional<PointName> parent;  // none: full
+  std::string origin;                     // as the manifest has it
+  std::optional<repo::PointName> parent;  // none: full
   std::string why;
   std::string since;       // the bitmap that was granted
   std::string checkpoint;  // of the source's instant; empty: unknown
@@ -25,19 +25,19 @@ struct PreparedDisk {
 // What can be said about a disk without the server: the bitmap to ask for, or
 // why it has to be a full backup.
 struct Wish {
-  const Point* parent = nullptr;
+  const repo::Point* parent = nullptr;
   std::string bitmap;    // empty: full
   std::string why_full;  // then
 };
 
 // EINVAL: --since names a checkpoint that the disk's newest point does not
 // have. No I/O.
-Result<Wish> wish_for(const Listing& listing, const std::string& disk,
+Result<Wish> wish_for(const repo::Listing& listing, const std::string& disk,
                       const BackupRequest& request);
 
 Result<PreparedDisk> prepare(const SourceDisk& disk,
                              const BackupRequest& request,
-                             const Repository& repository,
-                             const Listing& listing);
+                             const repo::Repository& repository,
+                             const repo::Listing& listing);
 
 }  // namespace blksnap::backup

@@ -8,36 +8,37 @@
 #include <string>
 #include <vector>
 
-#include "backup/removal.h"
 #include "base/utc.h"
+#include "repository/removal.h"
 
 namespace blksnap::backup {
 namespace {
 
-std::time_t started(const Point& point) {
+std::time_t started(const repo::Point& point) {
   return from_rfc3339(point.manifest.started).value_or(point.name.instant());
 }
 
-Result<std::set<PointName>> chosen(const PruneRequest& request,
-                                   const Listing& listing) {
-  std::set<PointName> unwanted;
+Result<std::set<repo::PointName>> chosen(const PruneRequest& request,
+                                         const repo::Listing& listing) {
+  std::set<repo::PointName> unwanted;
   if (request.points.empty()) {
     // Disks may have been backed up each for itself: a point is kept if any of
     // its disks wants it.
     std::map<std::string, std::vector<DatedPoint>> points_of;
-    for (const Point& point : listing.points) {
+    for (const repo::Point& point : listing.points) {
       unwanted.insert(point.name);
-      for (const DiskRecord& disk : point.manifest.disks)
+      for (const repo::DiskRecord& disk : point.manifest.disks)
         points_of[disk.name].push_back({point.name, started(point)});
     }
     for (const auto& [disk, points] : points_of)
-      for (const PointName& name : worth_keeping(points, request.retention))
+      for (const repo::PointName& name :
+           worth_keeping(points, request.retention))
         unwanted.erase(name);
   }
   for (const std::string& text : request.points) {
     const auto found = std::find_if(
         listing.points.begin(), listing.points.end(),
-        [&](const Point& point) { return point.name.text() == text; });
+        [&](const repo::Point& point) { return point.name.text() == text; });
     if (found == listing.points.end())
       return refuse(EINVAL,
                     request.repository + ": there is no point '" + text + "'");
@@ -53,41 +54,43 @@ Result<std::set<PointName>> chosen(const PruneRequest& request,
 // In the order in which that is the least work: what nothing stands on goes as
 // it is; of the rest, each is merged into an older one, so that no data is
 // merged twice.
-std::vector<PointName> in_order(const std::set<PointName>& unwanted,
-                                const Listing& listing) {
-  std::vector<PointName> order;
-  std::set<PointName> needed;
+std::vector<repo::PointName> in_order(const std::set<repo::PointName>& unwanted,
+                                      const repo::Listing& listing) {
+  std::vector<repo::PointName> order;
+  std::set<repo::PointName> needed;
   for (auto at = listing.points.rbegin(); at != listing.points.rend(); ++at) {
     if (unwanted.contains(at->name) && !needed.contains(at->name)) {
       order.push_back(at->name);
       continue;
     }
-    for (const DiskRecord& disk : at->manifest.disks)
+    for (const repo::DiskRecord& disk : at->manifest.disks)
       if (disk.parent) needed.insert(*disk.parent);
   }
-  const std::set<PointName> first(order.begin(), order.end());
-  for (const PointName& name : unwanted)
+  const std::set<repo::PointName> first(order.begin(), order.end());
+  for (const repo::PointName& name : unwanted)
     if (!first.contains(name)) order.push_back(name);
   return order;
 }
 
 // What was removed before has made another listing of it.
-Result<void> remove(const Repository& repository, const PointName& name) {
+Result<void> remove(const repo::Repository& repository,
+                    const repo::PointName& name) {
   const auto listing = repository.list();
   if (!listing) return listing.error();
-  const Point* point = listing->find(name);
+  const repo::Point* point = listing->find(name);
   if (!point) return refuse(ENOENT, "point " + name.text() + " has gone");
-  return remove_point(repository, *listing, *point);
+  return repo::remove_point(repository, *listing, *point);
 }
 
 }  // namespace
 
-void finish_removals(const Repository& repository, BackupObserver& observer) {
+void finish_removals(const repo::Repository& repository,
+                     BackupObserver& observer) {
   const auto listing = repository.list();
   if (!listing) return;  // who called will hear of it
-  for (const Point& point : listing->removed) {
+  for (const repo::Point& point : listing->removed) {
     observer.note("going on with the removal of point " + point.name.text());
-    if (auto done = finish_removal(repository, *listing, point); !done)
+    if (auto done = repo::finish_removal(repository, *listing, point); !done)
       observer.note("not yet: " + done.error().message);
   }
 }
@@ -96,9 +99,9 @@ Result<PruneReport> prune(const PruneRequest& request,
                           BackupObserver& observer) {
   const auto repository =
       request.dry_run
-          ? Repository::open(request.repository)
-          : Repository::open_to_write(request.repository, "blksnap prune",
-                                      Repository::kExisting);
+          ? repo::Repository::open(request.repository)
+          : repo::Repository::open_to_write(request.repository, "blksnap prune",
+                                            repo::Repository::kExisting);
   if (!repository) return repository.error();
   if (!request.dry_run) finish_removals(*repository, observer);
   const auto listing = repository->list();
@@ -117,12 +120,12 @@ Result<PruneReport> prune(const PruneRequest& request,
   PruneReport report;
   if (request.dry_run) {
     report.removed.assign(unwanted->begin(), unwanted->end());
-    for (const Point& point : listing->points)
+    for (const repo::Point& point : listing->points)
       if (!unwanted->contains(point.name)) report.kept.push_back(point.name);
     return report;
   }
   observer.writing();
-  for (const PointName& name : in_order(*unwanted, *listing)) {
+  for (const repo::PointName& name : in_order(*unwanted, *listing)) {
     if (!observer.proceed(name.text(), 0, 0)) {
       report.failed.push_back({name, fail(ECANCELED, "prune")});
       break;
@@ -140,7 +143,8 @@ Result<PruneReport> prune(const PruneRequest& request,
   std::sort(report.removed.begin(), report.removed.end());
   const auto left = repository->list();
   if (!left) return left.error();
-  for (const Point& point : left->points) report.kept.push_back(point.name);
+  for (const repo::Point& point : left->points)
+    report.kept.push_back(point.name);
   return report;
 }
 

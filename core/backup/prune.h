@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "backup/backup.h"
-#include "backup/repository.h"
 #include "backup/retention.h"
 #include "base/result.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 
@@ -21,12 +21,12 @@ struct PruneRequest {
 };
 
 struct PruneReport {
-  std::vector<PointName> kept;
-  std::vector<PointName> removed;  // or to be, with dry_run
+  std::vector<repo::PointName> kept;
+  std::vector<repo::PointName> removed;  // or to be, with dry_run
   // Of those that were to go: one that is kept, since it, or what stands on it,
   // is being read or cannot be merged; or whose removal is not complete.
   struct Failure {
-    PointName point;
+    repo::PointName point;
     Error why;
   };
   std::vector<Failure> failed;
@@ -40,6 +40,7 @@ Result<PruneReport> prune(const PruneRequest& request,
 // Goes on with what prune() began before it broke. For whoever writes to the
 // repository, which is in order in any case: that it cannot be done now, since
 // something is being read, damaged, or too large, is only noted.
-void finish_removals(const Repository& repository, BackupObserver& observer);
+void finish_removals(const repo::Repository& repository,
+                     BackupObserver& observer);
 
 }  // namespace blksnap::backup

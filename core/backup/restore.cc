@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <memory>
 
-#include "backup/choice.h"
 #include "backup/compare.h"
-#include "backup/image.h"
-#include "backup/repository.h"
 #include "copy/file_target.h"
 #include "copy/nbd_target.h"
+#include "qemu/image.h"
+#include "repository/choice.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 namespace {
@@ -47,13 +47,13 @@ Error incomplete(const RestoreRequest& request, Error error) {
 Result<RestoreReport> restore(const RestoreRequest& request,
                               copy::PullObserver& observer) {
   const auto chosen =
-      ChosenDisk::open(request.repository, request.point, request.disk);
+      repo::ChosenDisk::open(request.repository, request.point, request.disk);
   if (!chosen) return chosen.error();
-  const DiskRecord& disk = chosen->disk();
+  const repo::DiskRecord& disk = chosen->disk();
   const auto digests = chosen->digests();
   if (!digests) return digests.error();
 
-  auto server = ImageServer::start(chosen->image(), {});
+  auto server = qemu::ImageServer::start(chosen->image(), {});
   if (!server) return server.error();
   auto source = copy::Source::connect(server->take_endpoint(), "");
   if (!source) return server->explain(source.error());

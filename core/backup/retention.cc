@@ -13,7 +13,7 @@ namespace {
 // The newest points of so many periods; `format` of strftime(3) gives points of
 // one period the same text.
 void keep(const std::vector<DatedPoint>& by_time, unsigned periods,
-          const char* format, std::set<PointName>& kept) {
+          const char* format, std::set<repo::PointName>& kept) {
   std::string before;
   for (auto point = by_time.rbegin(); point != by_time.rend() && periods != 0;
        ++point) {
@@ -27,9 +27,9 @@ void keep(const std::vector<DatedPoint>& by_time, unsigned periods,
 
 }  // namespace
 
-std::set<PointName> worth_keeping(std::vector<DatedPoint> points,
-                                  const Retention& retention) {
-  std::set<PointName> kept;
+std::set<repo::PointName> worth_keeping(std::vector<DatedPoint> points,
+                                        const Retention& retention) {
+  std::set<repo::PointName> kept;
   std::sort(points.begin(), points.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   for (auto point = points.rbegin();

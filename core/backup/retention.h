@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-#include "backup/names.h"
+#include "repository/names.h"
 
 namespace blksnap::backup {
 
@@ -25,14 +25,14 @@ struct Retention {
 };
 
 struct DatedPoint {
-  PointName name;
+  repo::PointName name;
   // When it was begun, seconds since 1970, by the clock of that time. The name
   // is later than all names before it, and so may be far ahead of this.
   std::time_t started = 0;
 };
 
 // In any order. The order in which they were made is that of their names.
-std::set<PointName> worth_keeping(std::vector<DatedPoint> points,
-                                  const Retention& retention);
+std::set<repo::PointName> worth_keeping(std::vector<DatedPoint> points,
+                                        const Retention& retention);
 
 }  // namespace blksnap::backup

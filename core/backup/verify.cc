@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "backup/choice.h"
-#include "backup/repository.h"
+#include "repository/choice.h"
+#include "repository/repository.h"
 
 namespace blksnap::backup {
 namespace {
@@ -34,7 +34,7 @@ class Share : public copy::PullObserver {
 
 class Verifier {
  public:
-  Verifier(const Repository& repository, const VerifyRequest& request,
+  Verifier(const repo::Repository& repository, const VerifyRequest& request,
            VerifyObserver& observer)
       : repository_(repository), request_(request), observer_(observer) {}
 
@@ -44,9 +44,9 @@ class Verifier {
     const auto wanted = choose_all(*listing);
     if (!wanted) return wanted.error();
     std::uint64_t total = 0, done = 0;
-    for (const Choice& one : *wanted)
+    for (const repo::Choice& one : *wanted)
       total += repository_.on_disk_bytes(*one.point, *one.disk);
-    for (const Choice& one : *wanted) {
+    for (const repo::Choice& one : *wanted) {
       const std::uint64_t own =
           repository_.on_disk_bytes(*one.point, *one.disk);
       Share share(observer_, done, own, total);
@@ -68,27 +68,27 @@ class Verifier {
   }
 
   // What is to be looked at; damaged points are bad already.
-  Result<std::vector<Choice>> choose_all(const Listing& listing) {
-    std::vector<Choice> wanted;
+  Result<std::vector<repo::Choice>> choose_all(const repo::Listing& listing) {
+    std::vector<repo::Choice> wanted;
     bool damaged = false;
-    for (const Damage& damage : listing.damaged) {
+    for (const repo::Damage& damage : listing.damaged) {
       if (!request_.point.empty() && damage.point.text() != request_.point)
         continue;
       damaged = true;
       found(damage.point.text(), "", {damage.error.message, {}});
     }
-    for (const Point& point : listing.points) {
+    for (const repo::Point& point : listing.points) {
       if (!request_.point.empty() && point.name.text() != request_.point)
         continue;
-      for (const DiskRecord& disk : point.manifest.disks)
+      for (const repo::DiskRecord& disk : point.manifest.disks)
         if (request_.disk.empty() || disk.name == request_.disk)
           wanted.push_back({&point, &disk});
     }
     // Nothing is no error if nothing was asked for.
     if (wanted.empty() && !damaged &&
         !(request_.point.empty() && request_.disk.empty())) {
-      auto none =
-          choose(listing, request_.repository, request_.point, request_.disk);
+      auto none = repo::choose(listing, request_.repository, request_.point,
+                               request_.disk);
       if (!none) return none.error();
     }
     return wanted;
@@ -96,14 +96,14 @@ class Verifier {
 
   // Points may be removed meanwhile: what is bad, or busy, is looked at again
   // if it has come to stand on others.
-  Result<void> look_at(const Listing& listing, const Choice& choice,
+  Result<void> look_at(const repo::Listing& listing, const repo::Choice& choice,
                        copy::PullObserver& observer) {
     const std::string point = choice.point->name.text();
     const std::string disk = choice.disk->name;
-    std::optional<Listing> newer;
-    Choice at = choice;
+    std::optional<repo::Listing> newer;
+    repo::Choice at = choice;
     for (;;) {
-      const Listing& now = newer ? *newer : listing;
+      const repo::Listing& now = newer ? *newer : listing;
       auto inspection = inspect(repository_, now, *at.point, *at.disk,
                                 !request_.point.empty(), observer);
       const bool busy = !inspection && inspection.error().code == EBUSY;
@@ -112,21 +112,21 @@ class Verifier {
         return looked(at, *inspection);
       auto again = repository_.list();
       if (!again) return again.error();
-      for (const Damage& damage : again->damaged)
+      for (const repo::Damage& damage : again->damaged)
         if (damage.point.text() == point) {
           found(point, "", {damage.error.message, {}});
           return {};
         }
-      const auto there = choose(*again, request_.repository, point, disk);
+      const auto there = repo::choose(*again, request_.repository, point, disk);
       if (!there) return skip({ENOENT, point + " has been removed meanwhile"});
-      if (links_of(now, at) == links_of(*again, *there))
+      if (repo::links_of(now, at) == repo::links_of(*again, *there))
         return busy ? skip(inspection.error()) : looked(at, *inspection);
       at = *there;
       newer = std::move(*again);
     }
   }
 
-  Result<void> looked(const Choice& at, const Inspection& inspection) {
+  Result<void> looked(const repo::Choice& at, const Inspection& inspection) {
     ++report_.images;
     report_.bytes += inspection.bytes;
     for (const Finding& finding : inspection.findings)
@@ -141,14 +141,14 @@ class Verifier {
   }
 
   Result<void> compare_with_source() {
-    const auto chosen =
-        ChosenDisk::hold(request_.repository, request_.point, request_.disk);
+    const auto chosen = repo::ChosenDisk::hold(request_.repository,
+                                               request_.point, request_.disk);
     if (!chosen && chosen.error().code == EBUSY) return skip(chosen.error());
     if (!chosen && report_.findings != 0 && chosen.error().code != EINVAL)
       return {};  // it is one of them
     if (!chosen) return context("--source", chosen.error());
     const std::string point = chosen->point().text();
-    const DiskRecord& disk = chosen->disk();
+    const repo::DiskRecord& disk = chosen->disk();
     auto source = copy::Source::connect(request_.source, "");
     if (!source) return source.error();
     if (source->size() != disk.size) {
@@ -175,7 +175,7 @@ class Verifier {
     return {};
   }
 
-  const Repository& repository_;
+  const repo::Repository& repository_;
   const VerifyRequest& request_;
   VerifyObserver& observer_;
   VerifyReport report_;
@@ -185,7 +185,7 @@ class Verifier {
 
 Result<VerifyReport> verify(const VerifyRequest& request,
                             VerifyObserver& observer) {
-  const auto repository = Repository::open(request.repository);
+  const auto repository = repo::Repository::open(request.repository);
   if (!repository) return repository.error();
   return Verifier(*repository, request, observer).run();
 }

@@ -112,4 +112,8 @@ Result<void> replace_file(const std::string& path,
                           std::span<const std::byte> content,
                           std::optional<mode_t> mode = {});
 
+// What was written to the file, or done to the names of the directory, before
+// this call is on stable storage after it.
+Result<void> sync_path(const std::string& path);
+
 }  // namespace blksnap::io

@@ -59,12 +59,12 @@ Result<void> replace_file(const std::string& path,
     return done;
   }
 
-  const std::string directory = directory_of(path);
-  const UniqueFd parent(
-      ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent || ::fsync(parent.get()) != 0) {
-    return fail(errno, "flush directory " + directory);
-  }
+  return sync_path(directory_of(path));
+}
+
+Result<void> sync_path(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return fail(errno, "flush " + path);
   return {};
 }
 

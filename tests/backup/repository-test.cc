@@ -9,16 +9,17 @@
 #include <mutex>
 
 #include "backup/block_digester.h"
-#include "backup/digest_table.h"
-#include "backup/manifest.h"
-#include "backup/names.h"
 #include "backup/prepare.h"
 #include "backup/retention.h"
 #include "base/utc.h"
 #include "copy/rate_limit.h"
+#include "repository/digest_table.h"
+#include "repository/manifest.h"
+#include "repository/names.h"
 
 using namespace blksnap;
 using namespace blksnap::backup;
+using namespace blksnap::repo;
 
 namespace {
 

@@ -85,7 +85,7 @@ Result<backup::BackupRequest> request_of(const Values& values) {
   return request;
 }
 
-JsonValue to_object(const backup::DiskRecord& disk) {
+JsonValue to_object(const repo::DiskRecord& disk) {
   JsonValue object = {{"disk", disk.name},
                       {"kind", disk.incremental() ? "incremental" : "full"},
                       {"size", disk.size},

@@ -14,8 +14,7 @@ JsonValue::JsonValue(std::int64_t value)
 JsonValue::JsonValue(std::uint64_t value)
     : value_(std::make_unique<Json>(value)) {}
 JsonValue::JsonValue(double value) : value_(std::make_unique<Json>(value)) {}
-JsonValue::JsonValue(const char* text)
-    : value_(std::make_unique<Json>(text)) {}
+JsonValue::JsonValue(const char* text) : value_(std::make_unique<Json>(text)) {}
 JsonValue::JsonValue(const std::string& text)
     : value_(std::make_unique<Json>(text)) {}
 JsonValue::JsonValue(const std::vector<std::string>& texts)

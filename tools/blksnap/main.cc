@@ -9,10 +9,10 @@
 #include <string>
 #include <string_view>
 
-#include "backup/repository.h"
 #include "cli/app.h"
 #include "completion.h"
 #include "copy/connection.h"
+#include "repository/repository.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
@@ -23,7 +23,7 @@ Result<void> check_target(const std::string& target) {
                   "'-' is no target: a copy is written at random places; ./- "
                   "names such a file");
   if (copy::is_uri(target)) return {};
-  return backup::check_outside_repositories(target);
+  return repo::check_outside_repositories(target);
 }
 
 void complain(const Error& error) {

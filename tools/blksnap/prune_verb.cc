@@ -38,7 +38,7 @@ void add_retention(cli::App options, backup::Retention& keep) {
   add("--keep-yearly", keep.yearly, "of years");
 }
 
-JsonValue names(const std::vector<backup::PointName>& points) {
+JsonValue names(const std::vector<repo::PointName>& points) {
   JsonValue list = JsonValue::array();
   for (const auto& point : points) list.push_back(point.text());
   return list;

@@ -3,16 +3,16 @@
 #include <cerrno>
 #include <memory>
 
-#include "backup/repository.h"
 #include "progress.h"
+#include "repository/repository.h"
 #include "verbs.h"
 
 namespace blksnap::tool {
 namespace {
 
-using backup::DiskRecord;
-using backup::Point;
-using backup::Repository;
+using repo::DiskRecord;
+using repo::Point;
+using repo::Repository;
 
 // Columns as wide as what is in them.
 std::string table(const std::vector<std::vector<std::string>>& rows) {
@@ -72,7 +72,7 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
   }
   JsonValue damaged = JsonValue::array();
   std::string said;
-  for (const backup::Damage& damage : listing->damaged) {
+  for (const repo::Damage& damage : listing->damaged) {
     damaged.push_back(
         {{"point", damage.point.text()}, {"what", damage.error.message}});
     said += (said.empty() ? "" : "; ") + damage.error.message;

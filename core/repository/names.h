@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 // 20261122T010203Z, the instant (UTC) at which a backup began; -2, -3 and so on
 // follow where the name is taken. Ordered by time.
@@ -40,4 +40,4 @@ bool is_disk_name(std::string_view name);
 // the socket.
 std::string without_secrets(std::string_view uri);
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

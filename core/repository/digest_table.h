@@ -15,11 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "backup/digest.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "repository/digest.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 // put() may be called from any thread.
 class DigestTable {
@@ -69,4 +69,4 @@ class DigestChain {
   std::vector<DigestTable> tables_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

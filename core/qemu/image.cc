@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/image.h"
-
-#include <fcntl.h>
-#include <unistd.h>
+#include "qemu/image.h"
 
 #include <cerrno>
 
-#include "backup/private_socket.h"
-#include "base/fd.h"
 #include "base/json.h"
+#include "qemu/private_socket.h"
 
-namespace blksnap::backup {
+namespace blksnap::qemu {
 namespace {
 
 constexpr char kFormat[] = "qcow2";
@@ -137,12 +133,6 @@ Result<void> commit_image(const std::string& path, int held) {
   return done ? done : context("commit " + path, done.error());
 }
 
-Result<void> sync_file(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) == -1) return fail(errno, "sync " + path);
-  return {};
-}
-
 Result<ImageServer> ImageServer::start(const std::string& path,
                                        const Options& options) {
   auto socket = PrivateSocket::listen();
@@ -180,4 +170,4 @@ Error ImageServer::explain(Error error) {
   return error;
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::qemu

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/digest.h"
+#include "repository/digest.h"
 
 #include <openssl/evp.h>
 
 #include <new>
 #include <vector>
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -60,4 +60,4 @@ Blocks::Blocks(std::uint64_t size) : size_(size) {
       last ? sha256(std::span<const std::byte>(zeroes).first(last)) : zero_;
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

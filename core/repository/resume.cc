@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/resume.h"
+#include "repository/resume.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "io/file.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 namespace fs = std::filesystem;
@@ -37,18 +37,17 @@ std::vector<fs::path> journals(const fs::path& folder) {
 
 }  // namespace
 
-std::string resume_words(const std::vector<PreparedDisk>& disks,
-                         bool compress) {
+std::string resume_words(const std::vector<Undertaking>& disks, bool compress) {
   const std::string boot = text_of("/proc/sys/kernel/random/boot_id");
   if (boot.empty()) return {};
   Json list = Json::array();
-  for (const PreparedDisk& disk : disks) {
-    if (disk.source.checkpoint().empty()) return {};
-    list.push_back({{"checkpoint", disk.source.checkpoint()},
+  for (const Undertaking& disk : disks) {
+    if (disk.checkpoint.empty()) return {};
+    list.push_back({{"checkpoint", disk.checkpoint},
                     {"name", disk.name},
                     {"parent", disk.parent ? disk.parent->text() : ""},
                     {"since", disk.since},
-                    {"size", disk.source.size()}});
+                    {"size", disk.size}});
   }
   const Json object = {
       {"boot", boot}, {"compress", compress}, {"disks", std::move(list)}};
@@ -125,4 +124,4 @@ Result<void> forget(const fs::path& folder) {
   return {};
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

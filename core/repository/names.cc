@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/names.h"
+#include "repository/names.h"
 
 #include <algorithm>
 #include <charconv>
 
 #include "base/utc.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 constexpr std::string_view kShape = "00000000T000000Z";
@@ -103,4 +103,4 @@ std::string without_secrets(std::string_view uri) {
   return kept;
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/manifest.h"
+#include "repository/manifest.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 constexpr int kFormat = 1;
@@ -112,4 +112,4 @@ Result<Manifest> parse_manifest(std::string_view text) {
   }
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "backup/names.h"
 #include "base/result.h"
+#include "repository/names.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 struct DiskRecord {
   std::string name;
@@ -48,4 +48,4 @@ std::string to_json(const Manifest& manifest);
 // with names that lead out of the point's folder.
 Result<Manifest> parse_manifest(std::string_view text);
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

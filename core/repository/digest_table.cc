@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/digest_table.h"
+#include "repository/digest_table.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 constexpr std::size_t kEntry = sizeof(Digest);
@@ -146,4 +146,4 @@ Result<Digest> DigestChain::content() const {
   return sum.finish();
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

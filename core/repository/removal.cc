@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/removal.h"
+#include "repository/removal.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "backup/image.h"
-#include "backup/soundness.h"
+#include "io/file.h"
+#include "qemu/image.h"
+#include "repository/soundness.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 namespace fs = std::filesystem;
@@ -120,12 +121,12 @@ class Removal {
     if (auto good = check_backing(heir); !good) return good.error();
     // Opened for writing, which fails while another program has them open.
     for (const std::string& path : {from, to})
-      if (auto sound = mend_image(path); !sound) return sound.error();
-    const auto upper = image_layers(to);
-    const auto lower = image_layers(from);
+      if (auto sound = qemu::mend_image(path); !sound) return sound.error();
+    const auto upper = qemu::image_layers(to);
+    const auto lower = qemu::image_layers(from);
     if (!upper) return upper.error();
     if (!lower) return lower.error();
-    return growth_by_commit(*upper, *lower);
+    return qemu::growth_by_commit(*upper, *lower);
   }
 
   Result<void> check_room(std::uint64_t needed) const {
@@ -178,14 +179,14 @@ class Removal {
       if (!room) return room.error();
       if (auto enough = check_room(*room); !enough) return enough;
     }
-    if (auto done = commit_image(to.string(), repository_.lock()); !done)
+    if (auto done = qemu::commit_image(to.string(), repository_.lock()); !done)
       return done;
-    if (auto synced = sync_file(from.string()); !synced) return synced;
+    if (auto synced = io::sync_path(from.string()); !synced) return synced;
     if (::rename(from.c_str(), to.c_str()) == -1)
       return fail(errno, "rename " + from.string());
-    if (auto synced = sync_file(to.parent_path().string()); !synced)
+    if (auto synced = io::sync_path(to.parent_path().string()); !synced)
       return synced;
-    return sync_file(from.parent_path().string());
+    return io::sync_path(from.parent_path().string());
   }
 
   // The child has become what the point was: what it was taken since, and on
@@ -225,4 +226,4 @@ Result<void> finish_removal(const Repository& repository,
   return removal ? removal->finish(true) : removal.error();
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/writer_lock.h"
+#include "repository/writer_lock.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 // "PID WHAT" as lock_to_write() leaves it; empty where it cannot be told.
@@ -48,4 +48,4 @@ Result<UniqueFd> lock_to_write(const std::string& path,
   return fd;
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/soundness.h"
+#include "repository/soundness.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
 
-#include "backup/image.h"
+#include "qemu/image.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 std::string backing_of(const DiskRecord& disk) {
@@ -30,7 +30,7 @@ std::string backing_now(const Repository& repository, const Listing& listing,
 }
 
 Result<void> check(const DiskRecord& disk, const std::string& backing,
-                   const ImageInfo& info) {
+                   const qemu::ImageInfo& info) {
   if (info.size != disk.size)
     return refuse(EINVAL, "the image has " + std::to_string(info.size) +
                               " bytes, the manifest " +
@@ -66,12 +66,12 @@ Result<void> check_images(const Repository& repository, const Listing& listing,
                           const std::vector<const Point*>& chain,
                           const std::string& disk) {
   const Point& top = *chain.back();
-  const auto images = image_chain_info(
+  const auto images = qemu::image_chain_info(
       repository.image(top.name, *top.manifest.find(disk)).string());
   if (!images) return images.error();
   // A removal that broke may have left one image less than there are points.
   auto point = chain.rbegin();
-  for (const ImageInfo& info : *images) {
+  for (const qemu::ImageInfo& info : *images) {
     const DiskRecord& record = *(*point)->manifest.find(disk);
     const std::string backing = backing_now(repository, listing, record);
     if (auto good = check(record, backing, info); !good)
@@ -104,4 +104,4 @@ Result<void> check_chain(const Repository& repository, const Listing& listing,
   return check_digests(DigestChain(blocks, std::move(*tables)), record);
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "backup/repository.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "repository/repository.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 // What belongs together in a Listing, which has to stay where it is.
 struct Choice {
@@ -65,4 +65,4 @@ class ChosenDisk {
   std::vector<UniqueFd> held_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

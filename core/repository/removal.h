@@ -24,10 +24,10 @@
 // it was.
 #pragma once
 
-#include "backup/repository.h"
 #include "base/result.h"
+#include "repository/repository.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 // One of the listing's points. EBUSY while it, or what stands on it, is being
 // read. For the repository's one writer.
@@ -38,4 +38,4 @@ Result<void> remove_point(const Repository& repository, const Listing& listing,
 Result<void> finish_removal(const Repository& repository,
                             const Listing& listing, const Point& point);
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

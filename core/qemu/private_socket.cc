@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/private_socket.h"
+#include "qemu/private_socket.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace blksnap::backup {
+namespace blksnap::qemu {
 namespace {
 
 constexpr int kQueue = 64;
@@ -59,4 +59,4 @@ Result<UniqueFd> PrivateSocket::connect() const {
   return fd;
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::qemu

@@ -12,7 +12,7 @@
 
 #include "base/range.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 using Digest = std::array<std::byte, 32>;
 
@@ -58,4 +58,4 @@ class Blocks {
   Digest last_zero_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/repository.h"
+#include "repository/repository.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,12 +11,11 @@
 #include <fstream>
 #include <sstream>
 
-#include "backup/image.h"
-#include "backup/writer_lock.h"
 #include "base/json.h"
 #include "io/file.h"
+#include "repository/writer_lock.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 namespace fs = std::filesystem;
@@ -294,7 +293,7 @@ Result<void> Repository::commit(const PointName& point,
     return written;  // the folder is synced by that, too
   if (::rename(partial.c_str(), folder(point).c_str()) == -1)
     return fail(errno, "rename " + partial.string());
-  return sync_file(path_.string());
+  return io::sync_path(path_.string());
 }
 
 Result<UniqueFd> Repository::claim(const PointName& point) const {
@@ -317,18 +316,18 @@ Result<void> Repository::begin_removal(const PointName& point) const {
   if (::rename((path / kManifestFile).c_str(), (path / kRemovedFile).c_str()) ==
       -1)
     return fail(errno, "rename " + (path / kManifestFile).string());
-  return sync_file(path.string());
+  return io::sync_path(path.string());
 }
 
 Result<void> Repository::remove_folder(const PointName& point) const {
   const fs::path partial = partial_folder(point);
   if (::rename(folder(point).c_str(), partial.c_str()) == -1)
     return fail(errno, "rename " + folder(point).string());
-  if (auto synced = sync_file(path_.string()); !synced) return synced;
+  if (auto synced = io::sync_path(path_.string()); !synced) return synced;
   std::error_code error;
   fs::remove_all(partial, error);
   if (error) return failed(error, "remove", partial);
   return {};
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

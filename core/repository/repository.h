@@ -28,13 +28,13 @@
 #include <string_view>
 #include <vector>
 
-#include "backup/digest_table.h"
-#include "backup/manifest.h"
-#include "backup/names.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "repository/digest_table.h"
+#include "repository/manifest.h"
+#include "repository/names.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 struct Point {
   PointName name;
@@ -125,4 +125,4 @@ class Repository {
   UniqueFd lock_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backup/choice.h"
+#include "repository/choice.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
 
-#include "backup/soundness.h"
+#include "repository/soundness.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 namespace {
 
 // "a, b and c"
@@ -123,4 +123,4 @@ Result<DigestChain> ChosenDisk::digests() const {
   return DigestChain(blocks, std::move(*tables));
 }
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -21,16 +21,24 @@
 #include <string>
 #include <vector>
 
-#include "backup/prepare.h"
-#include "backup/repository.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "repository/repository.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
+
+// What a backup is about to write, of one disk.
+struct Undertaking {
+  std::string name;
+  std::optional<PointName> parent;  // none: full
+  std::string since;                // the bitmap that was granted
+  std::string checkpoint;           // of the source's instant
+  std::uint64_t size = 0;           // bytes
+};
 
 // The words of resume.json; empty where a later run could not tell that it is
 // of the same instant: a server does not say its checkpoint.
-std::string resume_words(const std::vector<PreparedDisk>& disks, bool compress);
+std::string resume_words(const std::vector<Undertaking>& disks, bool compress);
 
 // Leaves them in the folder.
 Result<void> leave_words(const std::filesystem::path& folder,
@@ -68,4 +76,4 @@ bool worth_keeping(const std::filesystem::path& folder);
 // Takes all of the above away, before the commit.
 Result<void> forget(const std::filesystem::path& folder);
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "backup/digest_table.h"
-#include "backup/repository.h"
 #include "base/result.h"
+#include "repository/digest_table.h"
+#include "repository/repository.h"
 
-namespace blksnap::backup {
+namespace blksnap::repo {
 
 // Is it about what was looked at? Else it is about the machine, or about what
 // others do now: nobody knows whether something is damaged.
@@ -36,4 +36,4 @@ Result<void> check_chain(const Repository& repository, const Listing& listing,
                          const std::vector<const Point*>& chain,
                          const std::string& disk);
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::repo

@@ -12,7 +12,7 @@
 #include "base/result.h"
 #include "copy/connection.h"
 
-namespace blksnap::backup {
+namespace blksnap::qemu {
 
 // In QEMU's lists of options a comma is written twice.
 std::string in_option(const std::string& text);
@@ -59,9 +59,6 @@ Result<void> mend_image(const std::string& path);
 // the same after that. `held`: see ChildProcess.
 Result<void> commit_image(const std::string& path, int held);
 
-// The image is on stable storage after this.
-Result<void> sync_file(const std::string& path);
-
 // qemu-nbd, serving one image to one client of ours, on a socket that nobody
 // else can find. For the thread that made it.
 class ImageServer {
@@ -78,7 +75,7 @@ class ImageServer {
   copy::Endpoint take_endpoint() { return std::move(endpoint_); }
 
   // Until the image is closed, and in order. What was written is with the
-  // kernel then: sync_file() it.
+  // kernel then: io::sync_path() it.
   Result<void> finish();
 
   // Adds to an error of the client what the server said when it died.
@@ -92,4 +89,4 @@ class ImageServer {
   copy::Endpoint endpoint_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::qemu

@@ -6,7 +6,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 
-namespace blksnap::backup {
+namespace blksnap::qemu {
 
 // A listening Unix socket in a folder of its own, that only this user can
 // reach. Who connects before the server runs waits in its queue, so nobody has
@@ -34,4 +34,4 @@ class PrivateSocket {
   UniqueFd listening_;
 };
 
-}  // namespace blksnap::backup
+}  // namespace blksnap::qemu
