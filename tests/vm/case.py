@@ -101,3 +101,18 @@ def by_machine(cases):
     for case in cases:
         groups[case.machine_name()].append(case)
     return groups
+
+
+# Cases of one boot in ctest: with one boot for all of them, its end would be waited
+# for with one processor in use.
+_LARGEST_SHARE = 24
+
+
+def shares(cases):
+    """The same in parts that take about as long as each other: {name: [case, ...]}"""
+    parts = {}
+    for name, group in by_machine(cases).items():
+        count = -(-len(group) // _LARGEST_SHARE)
+        for part in range(count):
+            parts[f"{name}-{part + 1}" if count > 1 else name] = group[part::count]
+    return parts
