@@ -16,6 +16,7 @@
 #include "backup/prepare.h"
 #include "backup/prune.h"
 #include "base/utc.h"
+#include "base/uuid.h"
 #include "repository/repository.h"
 #include "repository/resume.h"
 
@@ -167,9 +168,15 @@ Result<BackupReport> run_backup(const BackupRequest& request,
   const auto repository = repo::Repository::open_to_write(
       request.repository, "blksnap backup", repo::Repository::kMakeIfEmpty);
   if (!repository) return repository.error();
+  tell_upgrade(*repository, observer);
   finish_removals(*repository, observer);
   const auto listing = repository->list();
   if (!listing) return listing.error();
+  if (listing->unsure)
+    observer.note(
+        "whether a point is lost is not known, and the list of points "
+        "is made anew: " +
+        listing->unsure->message);
   for (const repo::Damage& damage : listing->damaged)
     observer.note("a damaged point is passed over: " + damage.error.message);
   std::vector<SourceDisk> sources = request.disks;
@@ -205,8 +212,11 @@ Result<BackupReport> run_backup(const BackupRequest& request,
         return observer.proceed(disk, done, total) && !stop;
       }};
   auto records = Workers(std::move(*disks), set).run(request.parallel, stop);
-  repo::Manifest manifest{
-      request.tool, to_rfc3339(now), to_rfc3339(std::time(nullptr)), {}};
+  repo::Manifest manifest{new_uuid(),
+                          request.tool,
+                          to_rfc3339(now),
+                          to_rfc3339(std::time(nullptr)),
+                          {}};
   if (!records) return clear_up(folder, !words.empty(), records.error());
   manifest.disks = std::move(*records);
   auto done = repo::forget(folder);

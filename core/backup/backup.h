@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Makes a point in time of one or more exports. What breaks and when, and what
-// is left of it, is told in repository.h.
+// is left of it, is told in repository/FORMAT.md.
 #pragma once
 
 #include <cstdint>

@@ -9,6 +9,7 @@
 #include "copy/nbd_target.h"
 #include "io/file.h"
 #include "qemu/image.h"
+#include "repository/files.h"
 #include "repository/resume.h"
 
 namespace blksnap::backup {
@@ -77,7 +78,8 @@ class ImageWriter {
         blocks_(disk.source.size()),
         image_((set.folder / (disk.name + ".qcow2")).string()),
         sums_((set.folder / (disk.name + ".sums")).string()),
-        journal_((set.folder / (disk.name + ".done")).string()) {
+        journal_(
+            (set.folder / (disk.name + std::string(repo::kJournal))).string()) {
     if (set.resumable) done_ = repo::done_so_far(journal_);
   }
 
@@ -169,14 +171,22 @@ class ImageWriter {
   repo::Done done_;  // by a backup that broke
 };
 
+std::optional<repo::Parent> link_to(const SetOfDisks& set,
+                                    const PreparedDisk& disk) {
+  if (!disk.parent) return {};
+  const repo::Point& point = *set.listing.find(*disk.parent);
+  return repo::Parent{point.name, point.manifest.id,
+                      point.manifest.find(disk.name)->content};
+}
+
 // With the tables of what it stands on.
 Result<std::string> content_of(const SetOfDisks& set,
                                const repo::DiskRecord& disk) {
   const repo::Blocks blocks(disk.size);
   std::vector<repo::DigestTable> tables;
   if (disk.parent) {
-    const repo::Point* parent = set.listing.find(*disk.parent);
-    const auto chain = repo::Repository::chain(set.listing, *parent, disk.name);
+    const repo::Point* parent = set.listing.find(disk.parent->point);
+    const auto chain = set.listing.chain(*parent, disk.name);
     if (!chain) return chain.error();
     auto theirs = set.repository.tables(*chain, disk.name, blocks);
     if (!theirs) return theirs.error();
@@ -198,9 +208,9 @@ Result<repo::DiskRecord> back_up_disk(PreparedDisk disk,
   repo::DiskRecord record{.name = disk.name,
                           .source = disk.origin,
                           .size = disk.source.size(),
-                          .image = disk.name + ".qcow2",
-                          .digests = disk.name + ".sums",
-                          .parent = disk.parent,
+                          .image = disk.name + std::string(repo::kImage),
+                          .digests = disk.name + std::string(repo::kDigests),
+                          .parent = link_to(set, disk),
                           .why = disk.why,
                           .since = disk.since,
                           .checkpoint = disk.checkpoint,

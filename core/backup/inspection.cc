@@ -97,7 +97,7 @@ Result<void> look(const repo::Repository& repository,
                   const repo::Listing& listing, const repo::Point& point,
                   const repo::DiskRecord& disk, bool whole,
                   copy::PullObserver& observer, Inspection& inspection) {
-  const auto chain = repo::Repository::chain(listing, point, disk.name);
+  const auto chain = listing.chain(point, disk.name);
   if (!chain) return chain.error();
   const auto held = repository.hold(*chain);
   if (!held) return held.error();

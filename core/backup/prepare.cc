@@ -64,6 +64,8 @@ std::string newer_unknown(const repo::Listing& listing,
     if (point.name < damage.point)
       return "point " + damage.point.text() +
              " cannot be read: " + damage.error.message;
+  if (listing.unsure)
+    return "there may have been a newer one: " + listing.unsure->message;
   for (const repo::Point& removed : listing.removed)
     if (point.name < removed.name && removed.manifest.find(disk))
       return "point " + removed.name.text() + " is being removed";
@@ -131,7 +133,7 @@ Result<std::string> why_not(const Wish& wish, const std::string& disk,
     return "its size was " + std::to_string(before) + " bytes and is " +
            std::to_string(source.size()) + " now";
   if (!source.changes()) return why_not_offered(source, wish.bitmap);
-  const auto chain = repo::Repository::chain(listing, *wish.parent, disk);
+  const auto chain = listing.chain(*wish.parent, disk);
   if (chain)
     if (auto why = why_too_long(repository, *chain, disk); !why.empty())
       return why;

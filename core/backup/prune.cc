@@ -36,9 +36,11 @@ Result<std::set<repo::PointName>> chosen(const PruneRequest& request,
         unwanted.erase(name);
   }
   for (const std::string& text : request.points) {
-    const auto found = std::find_if(
-        listing.points.begin(), listing.points.end(),
-        [&](const repo::Point& point) { return point.name.text() == text; });
+    const auto is_it = [&](const auto& name) { return name.text() == text; };
+    if (std::ranges::any_of(listing.damaged, is_it, &repo::Damage::point))
+      continue;
+    const auto found =
+        std::ranges::find_if(listing.points, is_it, &repo::Point::name);
     if (found == listing.points.end())
       return refuse(EINVAL,
                     request.repository + ": there is no point '" + text + "'");
@@ -64,7 +66,7 @@ std::vector<repo::PointName> in_order(const std::set<repo::PointName>& unwanted,
       continue;
     }
     for (const repo::DiskRecord& disk : at->manifest.disks)
-      if (disk.parent) needed.insert(*disk.parent);
+      if (disk.parent) needed.insert(disk.parent->point);
   }
   const std::set<repo::PointName> first(order.begin(), order.end());
   for (const repo::PointName& name : unwanted)
@@ -82,7 +84,41 @@ Result<void> remove(const repo::Repository& repository,
   return repo::remove_point(repository, *listing, *point);
 }
 
+// Returns the damaged and lost points that were named. EINVAL if a point that
+// stays stands on one of them. Any other unreadable point is an error: nobody
+// knows what it stands on.
+Result<std::vector<repo::Damage>> to_forget(
+    const PruneRequest& request, const repo::Listing& listing,
+    const std::set<repo::PointName>& unwanted) {
+  std::vector<repo::Damage> found;
+  for (const repo::Damage& damage : listing.damaged) {
+    if (std::ranges::find(request.points, damage.point.text()) !=
+        request.points.end())
+      found.push_back(damage);
+    else if (!damage.lost)
+      return context("a point is damaged, and nothing is removed",
+                     damage.error);
+  }
+  for (const repo::Damage& damage : found)
+    for (const repo::Point& point : listing.points)
+      for (const repo::DiskRecord& disk : point.manifest.disks)
+        if (disk.parent && disk.parent->point == damage.point &&
+            !unwanted.contains(point.name))
+          return refuse(EINVAL, "point " + point.name.text() + " stands on " +
+                                    damage.point.text() +
+                                    ", and has to go with it: name both");
+  return found;
+}
+
 }  // namespace
+
+void tell_upgrade(const repo::Repository& repository,
+                  BackupObserver& observer) {
+  if (repository.upgraded())
+    observer.note(
+        "the repository was of format 1 and is of format 2 now, which earlier "
+        "versions of blksnap refuse");
+}
 
 void finish_removals(const repo::Repository& repository,
                      BackupObserver& observer) {
@@ -103,28 +139,37 @@ Result<PruneReport> prune(const PruneRequest& request,
           : repo::Repository::open_to_write(request.repository, "blksnap prune",
                                             repo::Repository::kExisting);
   if (!repository) return repository.error();
-  if (!request.dry_run) finish_removals(*repository, observer);
+  if (!request.dry_run) {
+    tell_upgrade(*repository, observer);
+    finish_removals(*repository, observer);
+  }
   const auto listing = repository->list();
   if (!listing) return listing.error();
-  // Who knows what it stands on?
-  if (!listing->damaged.empty())
-    return context("a point is damaged, and nothing is removed",
-                   listing->damaged.front().error);
   if (!request.dry_run && !listing->removed.empty())
     return refuse(EBUSY, "the removal of point " +
                              listing->removed.front().name.text() +
                              " has to come to its end first");
   const auto unwanted = chosen(request, *listing);
   if (!unwanted) return unwanted.error();
+  const auto damaged = to_forget(request, *listing, *unwanted);
+  if (!damaged) return damaged.error();
 
   PruneReport report;
   if (request.dry_run) {
     report.removed.assign(unwanted->begin(), unwanted->end());
+    for (const repo::Damage& damage : *damaged)
+      report.removed.push_back(damage.point);
+    std::ranges::sort(report.removed);
     for (const repo::Point& point : listing->points)
       if (!unwanted->contains(point.name)) report.kept.push_back(point.name);
     return report;
   }
   observer.writing();
+  for (const repo::Damage& damage : *damaged) {
+    if (auto forgotten = repository->forget(damage); !forgotten)
+      return forgotten.error();
+    report.removed.push_back(damage.point);
+  }
   for (const repo::PointName& name : in_order(*unwanted, *listing)) {
     if (!observer.proceed(name.text(), 0, 0)) {
       report.failed.push_back({name, fail(ECANCELED, "prune")});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Removes points in time of which nothing is wanted any more; see removal.h.
+// Removes points in time of which nothing is wanted any more; see FORMAT.md.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,14 @@ struct PruneReport {
   std::vector<Failure> failed;
 };
 
-// EINVAL where nothing would be left, or there is no such point. One that
-// cannot be removed keeps no other from it.
+// Removes points. Of one that is damaged or lost, and named, what is left goes,
+// with its place in the catalogue. EINVAL where nothing would be left, or there
+// is no such point. One that cannot be removed keeps no other from it.
 Result<PruneReport> prune(const PruneRequest& request,
                           BackupObserver& observer);
+
+// Tells the observer if the repository was of an earlier format.
+void tell_upgrade(const repo::Repository& repository, BackupObserver& observer);
 
 // Goes on with what prune() began before it broke. For whoever writes to the
 // repository, which is in order in any case: that it cannot be done now, since

@@ -71,6 +71,8 @@ class Verifier {
   Result<std::vector<repo::Choice>> choose_all(const repo::Listing& listing) {
     std::vector<repo::Choice> wanted;
     bool damaged = false;
+    if (listing.unsure && request_.point.empty())
+      found("repository", "", {listing.unsure->message, {}});
     for (const repo::Damage& damage : listing.damaged) {
       if (!request_.point.empty() && damage.point.text() != request_.point)
         continue;

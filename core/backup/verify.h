@@ -24,7 +24,8 @@ struct VerifyRequest {
 // disk.
 class VerifyObserver : public copy::PullObserver {
  public:
-  // `disk` is empty where the point as such is bad.
+  // `disk` is empty where the point as such is bad; `point` is "repository"
+  // where that is.
   virtual void found(const std::string& point, const std::string& disk,
                      const Finding& finding) = 0;
   // A sentence about what is not looked at.

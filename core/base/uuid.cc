@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/uuid.h"
 
+#include <boost/uuid/random_generator.hpp>
 #include <boost/uuid/uuid_io.hpp>
 #include <cerrno>
 
@@ -36,6 +37,10 @@ Result<boost::uuids::uuid> parse_uuid(std::string_view text) {
     byte = static_cast<std::uint8_t>(high << 4 | low);
   }
   return uuid;
+}
+
+std::string new_uuid() {
+  return blksnap::to_string(boost::uuids::random_generator()());
 }
 
 std::string to_string(const boost::uuids::uuid& uuid) {

@@ -13,6 +13,10 @@ namespace blksnap {
 // case; EINVAL with a sentence otherwise.
 Result<boost::uuids::uuid> parse_uuid(std::string_view text);
 
+// A random one (version 4), in lower case. Throws where the kernel has no
+// random numbers.
+std::string new_uuid();
+
 // In lower case.
 std::string to_string(const boost::uuids::uuid& uuid);
 

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "base/fd.h"
 #include "base/range.h"
 #include "base/result.h"
 
@@ -103,6 +104,13 @@ Result<std::unique_ptr<File>> open_file(const std::string& path,
 // anything else, and where nobody can tell.
 bool rotational(const std::string& path);
 
+// Opens a plain file that has this name itself, with open(2)'s `flags`: no
+// symbolic link, no device, and nothing that could be waited for. EINVAL for
+// anything else.
+Result<UniqueFd> open_plain(const std::string& path, int flags);
+// Reads all of such a file. EFBIG where it has more than `limit` bytes.
+Result<std::string> read_plain(const std::string& path, std::uint64_t limit);
+
 // Makes `content` all that is in the file of this name, which need not exist
 // yet. Crash rule: a temporary file beside it is written and flushed before it
 // is renamed, and the directory is flushed after it, so that at any time the
@@ -112,8 +120,8 @@ Result<void> replace_file(const std::string& path,
                           std::span<const std::byte> content,
                           std::optional<mode_t> mode = {});
 
-// What was written to the file, or done to the names of the directory, before
-// this call is on stable storage after it.
+// Puts what was written to the file, or done to the names of the directory, on
+// stable storage.
 Result<void> sync_path(const std::string& path);
 
 }  // namespace blksnap::io

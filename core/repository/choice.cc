@@ -59,8 +59,7 @@ Result<Choice> choose(const Listing& listing, const std::string& path,
 
 std::vector<Link> links_of(const Listing& listing, const Choice& choice) {
   std::vector<Link> links;
-  const auto chain =
-      Repository::chain(listing, *choice.point, choice.disk->name);
+  const auto chain = listing.chain(*choice.point, choice.disk->name);
   if (!chain) return links;
   for (const Point* point : *chain) {
     const bool there = std::find(listing.points.begin(), listing.points.end(),
@@ -83,8 +82,7 @@ Result<ChosenDisk> ChosenDisk::hold(const std::string& path,
   for (;;) {
     const auto choice = choose(*listing, path, point, disk);
     if (!choice) return choice.error();
-    auto chain =
-        Repository::chain(*listing, *choice->point, choice->disk->name);
+    auto chain = listing->chain(*choice->point, choice->disk->name);
     auto held = chain ? repository->hold(*chain) : chain.error();
     auto again = repository->list();
     if (!again) return again.error();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What a point in time says about itself: manifest.json.
+// What a point in time says about itself: manifest.json. FORMAT.md, "Manifest".
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,23 @@
 
 namespace blksnap::repo {
 
+// The point that an incremental image stands on. A manifest of the first format
+// has its name alone.
+struct Parent {
+  PointName point;
+  std::string id;       // Manifest::id of that point
+  std::string content;  // DiskRecord::content of the disk at that point
+
+  bool operator==(const Parent&) const = default;
+};
+
 struct DiskRecord {
   std::string name;
   std::string source;      // where it was read from, for people
   std::uint64_t size = 0;  // bytes
   std::string image;       // file names in the folder of the point
   std::string digests;
-  std::optional<PointName> parent;  // of an incremental one: what it stands on
+  std::optional<Parent> parent;  // none: full
   std::string why;               // why it is full, or what it was taken since
   std::string since;             // the bitmap that was asked for; empty if full
   std::string checkpoint;        // what the next one asks for; empty: unknown
@@ -34,6 +44,7 @@ struct DiskRecord {
 };
 
 struct Manifest {
+  std::string id;       // a UUID, which stays; empty: of the first format
   std::string tool;     // program and version
   std::string started;  // UTC, RFC 3339
   std::string finished;
@@ -43,9 +54,11 @@ struct Manifest {
   bool operator==(const Manifest&) const = default;
 };
 
-std::string to_json(const Manifest& manifest);
-// EINVAL with a sentence: not a manifest, of a version that is not known, or
-// with names that lead out of the point's folder.
-Result<Manifest> parse_manifest(std::string_view text);
+// In today's format. `point`: whose manifest it is.
+std::string to_json(const PointName& point, const Manifest& manifest);
+// An error with a sentence: EINVAL where it is not a manifest, of a format that
+// is not known, of another point, or has names that lead out of the point's
+// folder; EILSEQ where it does not have its digest.
+Result<Manifest> parse_manifest(std::string_view text, const PointName& point);
 
 }  // namespace blksnap::repo

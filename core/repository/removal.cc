@@ -30,7 +30,8 @@ Result<std::vector<Heir>> heirs_of(const Listing& listing, const Point& point) {
     std::optional<PointName> child;
     for (const Point& other : listing.points) {
       const DiskRecord* record = other.manifest.find(disk.name);
-      if (!record || record->parent != point.name) continue;
+      if (!record || !record->parent || record->parent->point != point.name)
+        continue;
       if (child)
         return refuse(ENOTSUP, "point " + point.name.text() +
                                    " cannot be removed: " + child->text() +
@@ -43,16 +44,16 @@ Result<std::vector<Heir>> heirs_of(const Listing& listing, const Point& point) {
   return heirs;
 }
 
-// The removal of one point, in the steps of removal.h. Borrows what it is made
+// The removal of one point, in the steps of FORMAT.md. Borrows what it is made
 // of.
 class Removal {
  public:
   static Result<Removal> make(const Repository& repository,
                               const Listing& listing, const Point& point) {
     // What its manifest would tell may be that it stands on this point.
-    if (!listing.damaged.empty())
+    if (const Damage* damage = listing.unreadable())
       return context("a point is damaged, and nothing is removed",
-                     listing.damaged.front().error);
+                     damage->error);
     auto heirs = heirs_of(listing, point);
     if (!heirs) return heirs.error();
     Removal removal(repository, listing, point.name, std::move(*heirs));
@@ -91,11 +92,13 @@ class Removal {
         point_(point),
         heirs_(std::move(heirs)) {}
 
-  // Nobody may be reading the point, nor what stands on it.
+  // Checks that nobody reads the point or what stands on it, and that all of it
+  // can be renamed.
   Result<void> claim() {
     std::vector<PointName> names{point_};
     for (const auto& [name, child] : children_) names.push_back(name);
     for (const PointName& name : names) {
+      if (auto good = repository_.check_place(name); !good) return good;
       auto claimed = repository_.claim(name);
       if (!claimed) return claimed.error();
       claims_.push_back(std::move(*claimed));
@@ -142,7 +145,7 @@ class Removal {
   // QEMU would write into whatever the child's image says that it stands on.
   Result<void> check_backing(const Heir& heir) const {
     const Point& child = children_.at(heir.child);
-    const auto chain = Repository::chain(listing_, child, heir.disk.name);
+    const auto chain = listing_.chain(child, heir.disk.name);
     if (!chain) return chain.error();
     const auto good =
         check_images(repository_, listing_, *chain, heir.disk.name);

@@ -8,32 +8,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
+#include <set>
+#include <span>
 
-#include "base/json.h"
 #include "io/file.h"
+#include "repository/files.h"
 #include "repository/writer_lock.h"
 
 namespace blksnap::repo {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr char kFormatFile[] = "blksnap-repository.json";
-constexpr char kLockFile[] = "lock";
-constexpr char kManifestFile[] = "manifest.json";
-constexpr char kRemovedFile[] = "manifest.removed.json";
-constexpr std::string_view kPartial = ".partial";
-constexpr int kFormat = 1;
-
-Result<std::string> read_text(const fs::path& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf()))
-    return fail(errno ? errno : EIO, "read " + path.string());
-  return text.str();
-}
 
 Error failed(const std::error_code& error, const std::string& what,
              const fs::path& path) {
@@ -59,8 +44,8 @@ Result<void> check_outside_repositories(const std::string& path) {
   if (error) return failed(error, "look at", path);
   for (fs::path folder = absolute.parent_path();;
        folder = folder.parent_path()) {
-    const bool there = fs::exists(folder / kFormatFile, error);
-    if (error) return failed(error, "look at", folder / kFormatFile);
+    const bool there = fs::exists(folder / kCatalogueFile, error);
+    if (error) return failed(error, "look at", folder / kCatalogueFile);
     if (there)
       return refuse(EINVAL, path + " lies in the repository " +
                                 folder.string() + ": give another place");
@@ -70,21 +55,40 @@ Result<void> check_outside_repositories(const std::string& path) {
 
 Result<bool> Repository::has_format() const {
   std::error_code error;
-  const bool there = fs::exists(path_ / kFormatFile, error);
-  if (error) return failed(error, "look at", path_ / kFormatFile);
+  const bool there = fs::exists(path_ / kCatalogueFile, error);
+  if (error) return failed(error, "look at", path_ / kCatalogueFile);
   return there;
 }
 
-Result<void> Repository::check_format() const {
-  const auto text = read_text(path_ / kFormatFile);
+Result<Catalogue> Repository::catalogue() const {
+  const fs::path file = path_ / kCatalogueFile;
+  const auto text = read_text(file);
   if (!text) return text.error();
-  const auto object = parse_json(*text);
-  if (!object || !object->is_object() ||
-      object->value("format", Json()) != kFormat)
-    return refuse(EINVAL, path_.string() +
-                              ": a repository of a format that is not known "
-                              "to this version");
-  return {};
+  auto parsed = parse_catalogue(*text);
+  if (!parsed) return context(file.string(), parsed.error());
+  if (parsed->damage) parsed->damage = context(file.string(), *parsed->damage);
+  return parsed;
+}
+
+Result<void> Repository::write(const Catalogue& catalogue) const {
+  return replace_text(path_ / kCatalogueFile, to_json(catalogue));
+}
+
+Result<void> Repository::renew_catalogue(
+    const std::optional<PointName>& without) const {
+  const auto before = catalogue();
+  if (!before) return before.error();
+  const auto listing = list();
+  if (!listing) return listing.error();
+  Catalogue now;
+  // Damaged and lost points stay in it.
+  now.points = before->points;
+  for (const Point& point : listing->removed) now.points.erase(point.name);
+  for (const Point& point : listing->points)
+    now.points.insert_or_assign(point.name, point.manifest.id);
+  if (without) now.points.erase(*without);
+  if (now.points == before->points && !before->damage) return {};
+  return write(now);
 }
 
 // What a break leaves of making one is no reason to refuse.
@@ -92,18 +96,13 @@ Result<void> Repository::check_empty() const {
   const auto names = entries_of(path_);
   if (!names) return names.error();
   for (const std::string& name : *names)
-    if (name != kLockFile && !name.starts_with(kFormatFile))
+    if (name != kLockFile && !name.starts_with(kCatalogueFile))
       return refuse(ENOTEMPTY, path_.string() +
                                    ": not a repository, and not empty: it has "
                                    "'" +
-                                   name + "' and no " + kFormatFile);
+                                   name + "' and no " +
+                                   std::string(kCatalogueFile));
   return {};
-}
-
-Result<void> Repository::make_format() const {
-  const std::string text = "{\"format\": " + std::to_string(kFormat) + "}\n";
-  return io::replace_file((path_ / kFormatFile).string(),
-                          std::as_bytes(std::span(text)));
 }
 
 Result<Repository> Repository::open(const std::string& path) {
@@ -115,8 +114,8 @@ Result<Repository> Repository::open(const std::string& path) {
   if (!there) return there.error();
   if (!*there)
     return refuse(EINVAL, path + ": not a repository: it has no " +
-                              std::string(kFormatFile));
-  if (auto good = repository.check_format(); !good) return good.error();
+                              std::string(kCatalogueFile));
+  if (auto good = repository.catalogue(); !good) return good.error();
   return repository;
 }
 
@@ -143,8 +142,8 @@ Result<Repository> Repository::open_to_write(const std::string& path,
   there = repository.has_format();
   if (!there) return there.error();
   if (!*there)
-    if (auto made = repository.make_format(); !made) return made.error();
-  if (auto good = repository.check_format(); !good) return good.error();
+    if (auto made = repository.write({}); !made) return made.error();
+  if (auto done = repository.upgrade(); !done) return done.error();
   return repository;
 }
 
@@ -162,19 +161,31 @@ fs::path Repository::partial_folder(const PointName& point) const {
 }
 
 Result<Point> Repository::read(const PointName& name,
-                               const char* manifest) const {
+                               const Catalogue& catalogue,
+                               std::string_view manifest) const {
   const fs::path file = folder(name) / manifest;
   const auto content = read_text(file);
   if (!content) return content.error();
-  auto parsed = parse_manifest(*content);
+  auto parsed = parse_manifest(*content, name);
   if (!parsed) return context(file.string(), parsed.error());
+  const auto known = catalogue.points.find(name);
+  if (known != catalogue.points.end() && known->second != parsed->id)
+    return refuse(EILSEQ, file.string() + ": its id is not that of " +
+                              std::string(kCatalogueFile));
   return Point{name, std::move(*parsed)};
 }
 
+// Reads the catalogue before the folders. A second look at it tells whether a
+// point that is missing was removed meanwhile.
 Result<Listing> Repository::list() const {
+  const auto known = catalogue();
+  if (!known) return known.error();
   const auto names = entries_of(path_);
   if (!names) return names.error();
   Listing listing;
+  listing.unsure = known->damage;
+  std::set<PointName> missing;
+  for (const auto& [name, id] : known->points) missing.insert(name);
   for (const std::string& text : *names) {
     const auto name = PointName::parse(text);
     if (!name) continue;
@@ -183,40 +194,35 @@ Result<Listing> Repository::list() const {
     for (bool last : {false, true}) {
       std::error_code error;
       const bool removed = fs::exists(folder(*name) / kRemovedFile, error);
-      auto point = read(*name, removed ? kRemovedFile : kManifestFile);
+      auto point = read(*name, *known, removed ? kRemovedFile : kManifestFile);
       if (point) {
         (removed ? listing.removed : listing.points)
             .push_back(std::move(*point));
+        missing.erase(*name);
         break;
       }
       if (!fs::exists(folder(*name), error) && !error) break;
-      if (last) listing.damaged.push_back({*name, point.error()});
+      missing.erase(*name);
+      if (last) listing.damaged.push_back({*name, point.error(), false});
+    }
+  }
+  if (!missing.empty()) {
+    const auto again = catalogue();
+    if (!again) return again.error();
+    for (const PointName& name : missing) {
+      if (!again->points.contains(name)) continue;
+      listing.latest = std::max(listing.latest, std::optional(name));
+      listing.damaged.push_back(
+          {name,
+           refuse(ENOENT, folder(name).string() + " is not there, and " +
+                              std::string(kCatalogueFile) +
+                              " has it: the point is lost"),
+           true});
     }
   }
   std::sort(listing.points.begin(), listing.points.end(),
             [](const Point& a, const Point& b) { return a.name < b.name; });
   return listing;
-}
-
-Result<std::vector<const Point*>> Repository::chain(const Listing& listing,
-                                                    const Point& point,
-                                                    std::string_view disk) {
-  std::vector<const Point*> found;
-  const Point* at = &point;
-  for (;;) {
-    const DiskRecord* record = at->manifest.find(disk);
-    if (!record)
-      return refuse(ENOENT, "point " + at->name.text() + " has no disk " +
-                                std::string(disk));
-    found.insert(found.begin(), at);
-    if (!record->parent) return found;
-    const Point* parent = listing.find(*record->parent);
-    if (!parent || !(parent->name < at->name))
-      return refuse(ENOENT, "point " + at->name.text() + " stands on " +
-                                record->parent->text() +
-                                ", which is not there");
-    at = parent;
-  }
 }
 
 std::uint64_t Repository::on_disk_bytes(const Point& point,
@@ -230,13 +236,6 @@ std::uint64_t Repository::on_disk_bytes(const Point& point,
       bytes += static_cast<std::uint64_t>(st.st_blocks) * kStatUnit;
   }
   return bytes;
-}
-
-const Point* Listing::find(const PointName& name) const {
-  for (const auto* list : {&points, &removed})
-    for (const Point& point : *list)
-      if (point.name == name) return &point;
-  return nullptr;
 }
 
 Result<std::vector<DigestTable>> Repository::tables(
@@ -281,19 +280,32 @@ Result<std::vector<fs::path>> Repository::partial_folders() const {
   return found;
 }
 
-// The order is that of "Resilience" in repository.h; images and tables are on
-// stable storage already.
+// The order is that of FORMAT.md; images and tables are on stable storage
+// already.
 Result<void> Repository::commit(const PointName& point,
                                 const Manifest& manifest) const {
   const fs::path partial = partial_folder(point);
-  const std::string text = to_json(manifest);
-  if (auto written = io::replace_file((partial / kManifestFile).string(),
-                                      std::as_bytes(std::span(text)));
+  if (auto written =
+          replace_text(partial / kManifestFile, to_json(point, manifest));
       !written)
     return written;  // the folder is synced by that, too
   if (::rename(partial.c_str(), folder(point).c_str()) == -1)
     return fail(errno, "rename " + partial.string());
-  return io::sync_path(path_.string());
+  if (auto synced = io::sync_path(path_.string()); !synced) return synced;
+  return renew_catalogue({});
+}
+
+Result<void> Repository::check_place(const PointName& point) const {
+  const fs::path path = folder(point);
+  struct stat own, of_point;
+  if (::stat(path_.c_str(), &own) == -1)
+    return fail(errno, "look at " + path_.string());
+  if (::lstat(path.c_str(), &of_point) == -1)
+    return fail(errno, "look at " + path.string());
+  if (S_ISDIR(of_point.st_mode) && of_point.st_dev == own.st_dev) return {};
+  return refuse(EXDEV, path.string() +
+                           " is not a directory on the repository's own file "
+                           "system: move the point there first");
 }
 
 Result<UniqueFd> Repository::claim(const PointName& point) const {
@@ -306,17 +318,22 @@ Result<UniqueFd> Repository::claim(const PointName& point) const {
 }
 
 Result<void> Repository::rewrite(const Point& point) const {
-  const std::string text = to_json(point.manifest);
-  return io::replace_file((folder(point.name) / kManifestFile).string(),
-                          std::as_bytes(std::span(text)));
+  return replace_text(folder(point.name) / kManifestFile,
+                      to_json(point.name, point.manifest));
 }
 
 Result<void> Repository::begin_removal(const PointName& point) const {
   const fs::path path = folder(point);
+  if (auto renewed = renew_catalogue(point); !renewed) return renewed;
   if (::rename((path / kManifestFile).c_str(), (path / kRemovedFile).c_str()) ==
       -1)
     return fail(errno, "rename " + (path / kManifestFile).string());
   return io::sync_path(path.string());
+}
+
+Result<void> Repository::forget(const Damage& damage) const {
+  if (auto renewed = renew_catalogue(damage.point); !renewed) return renewed;
+  return damage.lost ? Result<void>() : remove_folder(damage.point);
 }
 
 Result<void> Repository::remove_folder(const PointName& point) const {

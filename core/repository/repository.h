@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A repository of backups: a folder.
+// A repository of backups: a folder. FORMAT.md says what is in it, and in which
+// order it is written.
 //
-//   blksnap-repository.json   that it is one, and of which format
-//   lock                      one writer at a time; says who it is
-//   20261122T010203Z/         a point in time: one coherent set of disks
-//     vdb.qcow2               on top of ../PARENT/vdb.qcow2, unless it is full
-//     vdb.sums                digests of its blocks (digest_table.h)
-//     manifest.json           everything else (manifest.h)
-//   20261122T020304Z.partial/ no point: what a backup left that broke; may be
-//                             taken up again (resume.h)
-//
-// A folder that has manifest.removed.json instead is of a point that is being
-// removed, and of which others still need the images: removal.h.
-//
-// Resilience. A point is written under the name NAME.partial; everything in it
-// is on stable storage, the manifest last, before the folder gets its name, and
-// the repository's folder is synced after that. The rename is the commit:
-// whatever breaks before it leaves the points as they were. What a point holds
-// never changes once it has its name, so reading needs no lock; who reads a
-// point holds its folder with a shared lock, and who would remove one, or what
-// it stands on, has to get an exclusive one.
+// A point is written under the name NAME.partial; everything in it is on stable
+// storage, the manifest last, before the folder gets its name. The rename is
+// the commit: whatever breaks before it leaves the points as they were. What a
+// point holds never changes once it has its name, so reading needs no lock; who
+// reads a point holds its folder with a shared lock, and who would remove one,
+// or what it stands on, has to get an exclusive one.
 #pragma once
 
 #include <filesystem>
@@ -30,34 +18,13 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "repository/catalogue.h"
 #include "repository/digest_table.h"
+#include "repository/listing.h"
 #include "repository/manifest.h"
 #include "repository/names.h"
 
 namespace blksnap::repo {
-
-struct Point {
-  PointName name;
-  Manifest manifest;
-
-  bool operator==(const Point&) const = default;
-};
-
-// A point whose manifest cannot be read.
-struct Damage {
-  PointName point;
-  Error error;
-};
-
-struct Listing {
-  std::vector<Point> points;   // oldest first
-  std::vector<Point> removed;  // of which something is left, unordered
-  std::vector<Damage> damaged;
-  std::optional<PointName> latest;  // of all names, damaged or not
-
-  // Among `points` and `removed`.
-  const Point* find(const PointName& name) const;
-};
 
 // EINVAL where that path leads into a repository, where a copy could overwrite
 // the image of a point.
@@ -85,12 +52,7 @@ class Repository {
   // What the image of a disk and its digests take on the file system.
   std::uint64_t on_disk_bytes(const Point& point, const DiskRecord& disk) const;
 
-  // A point and all that it stands on for this disk, oldest first. ENOENT with
-  // a sentence where one is missing.
-  static Result<std::vector<const Point*>> chain(const Listing& listing,
-                                                 const Point& point,
-                                                 std::string_view disk);
-  // The tables of such a chain, or of nothing.
+  // The tables of a Listing::chain(), or of nothing.
   Result<std::vector<DigestTable>> tables(
       const std::vector<const Point*>& chain, std::string_view disk,
       const Blocks& blocks) const;
@@ -99,9 +61,14 @@ class Repository {
       const std::vector<const Point*>& chain) const;
 
   // For writers.
+  // Tells whether the repository was of an earlier format before it was opened.
+  bool upgraded() const { return upgraded_; }
   std::filesystem::path partial_folder(const PointName& point) const;
   Result<std::vector<std::filesystem::path>> partial_folders() const;
   Result<void> commit(const PointName& point, const Manifest& manifest) const;
+  // Checks that files of the point can be renamed to those of another one:
+  // EXDEV where its folder is a symbolic link, or lies on another file system.
+  Result<void> check_place(const PointName& point) const;
   // Waits for nobody: EBUSY while somebody holds the point.
   Result<UniqueFd> claim(const PointName& point) const;
   // Changes what an existing point says about itself.
@@ -110,19 +77,28 @@ class Repository {
   Result<void> begin_removal(const PointName& point) const;
   // Removes its folder, which nobody needs any more.
   Result<void> remove_folder(const PointName& point) const;
+  // Removes what is left of a point that is damaged or lost, and its place in
+  // the catalogue.
+  Result<void> forget(const Damage& damage) const;
   // The lock goes when nobody has this any more.
   int lock() const { return lock_.get(); }
 
  private:
   explicit Repository(std::filesystem::path path) : path_(std::move(path)) {}
-  Result<Point> read(const PointName& name, const char* manifest) const;
-  Result<void> check_format() const;
+  Result<Point> read(const PointName& name, const Catalogue& catalogue,
+                     std::string_view manifest) const;
+  Result<Catalogue> catalogue() const;
+  Result<void> write(const Catalogue& catalogue) const;
+  // Writes a catalogue of all points that there are, without this one.
+  Result<void> renew_catalogue(const std::optional<PointName>& without) const;
   Result<bool> has_format() const;
   Result<void> check_empty() const;
-  Result<void> make_format() const;
+  // What is missing of today's format.
+  Result<void> upgrade();
 
   std::filesystem::path path_;  // absolute
   UniqueFd lock_;
+  bool upgraded_ = false;
 };
 
 }  // namespace blksnap::repo

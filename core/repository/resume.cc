@@ -5,25 +5,20 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
 #include <sstream>
 
 #include "base/json.h"
-#include "io/file.h"
+#include "repository/files.h"
 
 namespace blksnap::repo {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kWordsFile[] = "resume.json";
-constexpr char kJournal[] = ".done";
-
+// Empty where it cannot be read.
 std::string text_of(const fs::path& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return in ? text.str() : std::string();
+  auto text = read_text(path);
+  return text ? std::move(*text) : std::string();
 }
 
 std::vector<fs::path> journals(const fs::path& folder) {
@@ -55,8 +50,7 @@ std::string resume_words(const std::vector<Undertaking>& disks, bool compress) {
 }
 
 Result<void> leave_words(const fs::path& folder, const std::string& words) {
-  return io::replace_file((folder / kWordsFile).string(),
-                          std::as_bytes(std::span(words)));
+  return replace_text(folder / kResumeFile, words);
 }
 
 Result<std::optional<PointName>> point_to_resume(const Repository& repository,
@@ -68,7 +62,7 @@ Result<std::optional<PointName>> point_to_resume(const Repository& repository,
   if (!folders) return folders.error();
   for (const fs::path& folder : *folders) {
     const auto name = PointName::parse(folder.stem().string());
-    if (name && name > listing.latest && text_of(folder / kWordsFile) == words)
+    if (name && name > listing.latest && text_of(folder / kResumeFile) == words)
       found = name;
   }
   return found;
@@ -115,7 +109,7 @@ bool worth_keeping(const fs::path& folder) {
 
 Result<void> forget(const fs::path& folder) {
   std::vector<fs::path> paths = journals(folder);
-  paths.push_back(folder / kWordsFile);
+  paths.push_back(folder / kResumeFile);
   for (const fs::path& path : paths) {
     std::error_code error;
     fs::remove(path, error);

@@ -12,7 +12,8 @@ namespace blksnap::repo {
 namespace {
 
 std::string backing_of(const DiskRecord& disk) {
-  return disk.parent ? "../" + disk.parent->text() + "/" + disk.image : "";
+  return disk.parent ? "../" + disk.parent->point.text() + "/" + disk.image
+                     : "";
 }
 
 // The same as it is now, where prune() got as far as to take the image below
@@ -21,7 +22,7 @@ std::string backing_now(const Repository& repository, const Listing& listing,
                         const DiskRecord& disk) {
   for (const Point& point : listing.removed) {
     const DiskRecord* record = point.manifest.find(disk.name);
-    if (disk.parent != point.name || !record) continue;
+    if (!record || !disk.parent || disk.parent->point != point.name) continue;
     std::error_code error;
     if (!std::filesystem::exists(repository.image(point.name, *record), error))
       return backing_of(*record);

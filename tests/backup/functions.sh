@@ -51,6 +51,19 @@ blksnap() {
     ! grep -v '^blksnap: ' err || fail "not a sentence of blksnap: $(cat err)"
 }
 
+# back_up_times N : N points in ./repo of ./disk.raw, which is a new instant each time;
+# ./at.I has the content of the Ith. Nothing is served after that.
+back_up_times() {
+    local i
+    for ((i = 1; i <= $1; i++)); do
+        [ $i = 1 ] || next_instant >/dev/null
+        serve
+        blksnap 0 backup "$uri" --to repo
+        stop
+        cp --sparse=always disk.raw at.$i
+    done
+}
+
 # point [N] : the name of the newest point, or of the Nth.
 # shellcheck disable=SC2120  # the argument is optional
 point() {
@@ -80,6 +93,14 @@ holds() {
     [ "$(jq -r ".disks[] | select(.name == \"${3:-disk}\").content" \
         "repo/$1/manifest.json")" = "$("$here/disk.py" content "$2")" ] ||
         fail "content of point $1"
+}
+# seal FILE : gives a changed manifest or catalogue the digest that it needs, as
+# FORMAT.md says.
+seal() {
+    local digest
+    sed -i "2s/[0-9a-f]\{64\}/$(printf %064d 0)/" "$1"
+    digest=$(sha256sum "$1")
+    sed -i "2s/0\{64\}/${digest%% *}/" "$1"
 }
 # healthy : everything that is in the repository is as its manifests say.
 healthy() {

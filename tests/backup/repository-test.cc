@@ -13,7 +13,9 @@
 #include "backup/retention.h"
 #include "base/utc.h"
 #include "copy/rate_limit.h"
+#include "repository/catalogue.h"
 #include "repository/digest_table.h"
+#include "repository/listing.h"
 #include "repository/manifest.h"
 #include "repository/names.h"
 
@@ -38,7 +40,12 @@ DiskRecord record(const char* disk, const char* checkpoint) {
 }
 
 Point point(const char* text, std::vector<DiskRecord> disks) {
-  return {name(text), Manifest{"t", "a", "b", std::move(disks)}};
+  return {name(text), Manifest{"id", "t", "a", "b", std::move(disks)}};
+}
+
+template <class T>
+int code(const Result<T>& result) {
+  return result ? 0 : result.error().code;
 }
 
 class TempDir {
@@ -54,6 +61,7 @@ class TempDir {
   std::string path_;
 };
 
+constexpr char kId[] = "0f7a2c9e-5f0e-4b52-9f0b-7c2f4a1d3e55";
 constexpr char kCanonical[] = "3f0c6f0e-1c4b-4d0a-9a52-0f7c6f5f4f0e.7";
 
 }  // namespace
@@ -107,22 +115,24 @@ TEST_CASE("what is written down of a URI") {
 }
 
 TEST_CASE("a manifest survives being written") {
-  Manifest manifest{"blksnap 1", "a", "b", {record("vdb", kCanonical)}};
+  const PointName own = name("20261123T010203Z");
+  Manifest manifest{kId, "blksnap 1", "a", "b", {record("vdb", kCanonical)}};
   manifest.disks[0].why = "quotes \" and \\";
   manifest.disks.push_back(record("vdc", ""));
-  manifest.disks[1].parent = name("20261122T010203Z-2");
-  const auto read = parse_manifest(to_json(manifest));
+  manifest.disks[1].parent = {name("20261122T010203Z-2"), kId, "aa"};
+  const auto read = parse_manifest(to_json(own, manifest), own);
   REQUIRE(read.has_value());
   CHECK(*read == manifest);
 }
 
 TEST_CASE("a manifest that leads out of its folder, or is none") {
-  const Manifest good{"t", "a", "b", {record("vdb", "")}};
-  REQUIRE(parse_manifest(to_json(good)).has_value());
+  const PointName own = name("20261122T010203Z");
+  const Manifest good{kId, "t", "a", "b", {record("vdb", "")}};
+  REQUIRE(parse_manifest(to_json(own, good), own).has_value());
   const auto refused = [&](auto change) {
     Manifest bad = good;
     change(bad.disks[0]);
-    return !parse_manifest(to_json(bad)).has_value();
+    return !parse_manifest(to_json(own, bad), own).has_value();
   };
   CHECK(refused([](DiskRecord& disk) { disk.name = "../vdb"; }));
   CHECK(refused([](DiskRecord& disk) { disk.image = "../vdb.qcow2"; }));
@@ -130,10 +140,60 @@ TEST_CASE("a manifest that leads out of its folder, or is none") {
   CHECK(refused([](DiskRecord& disk) { disk.size = ~std::uint64_t{0}; }));
   Manifest twice = good;
   twice.disks.push_back(good.disks[0]);
-  CHECK(!parse_manifest(to_json(twice)).has_value());
+  CHECK(!parse_manifest(to_json(own, twice), own).has_value());
   for (const char* bad : {"", "{", "[]", "{}", "{\"format\": 2}",
-                          "{\"format\": 1, \"disks\": 3}"})
-    CHECK_MESSAGE(!parse_manifest(bad).has_value(), bad);
+                          "{\"format\": 3}", "{\"format\": 1, \"disks\": 3}"})
+    CHECK_MESSAGE(!parse_manifest(bad, own).has_value(), bad);
+}
+
+TEST_CASE("no byte of a manifest or a catalogue can change") {
+  const PointName own = name("20261122T010203Z");
+  Manifest manifest{kId, "t", "a", "b", {record("vdb", kCanonical)}};
+  const std::string text = to_json(own, manifest);
+  CHECK(parse_manifest(text, name("20261122T010204Z")).error().message ==
+        "it is the manifest of point 20261122T010203Z");
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string changed = text;
+    changed[i] ^= 1;
+    CHECK_MESSAGE(!parse_manifest(changed, own).has_value(), i);
+  }
+  CHECK(code(parse_manifest(text + " ", own)) == EILSEQ);
+
+  Catalogue catalogue;
+  catalogue.points = {{own, kId}, {name("20261122T010203Z-2"), "x"}};
+  const std::string list = to_json(catalogue);
+  CHECK(parse_catalogue(list)->points == catalogue.points);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    std::string changed = list;
+    changed[i] ^= 1;
+    const auto parsed = parse_catalogue(changed);
+    CHECK_MESSAGE((!parsed || (parsed->damage && parsed->points.empty())), i);
+  }
+  CHECK(parse_catalogue("{\"format\": 2}")->damage);
+  CHECK(parse_catalogue("{\"format\": 1}")->format == 1);
+  for (const char* bad : {"", "{", "[]", "2", "{}", "{\"format\": 3}"})
+    CHECK_MESSAGE(!parse_catalogue(bad).has_value(), bad);
+}
+
+TEST_CASE("a chain stands on the points that it was made on") {
+  Listing listing;
+  listing.points.push_back(point("20260101T000000Z", {record("vdb", "1")}));
+  listing.points.push_back(point("20260102T000000Z", {record("vdb", "2")}));
+  Parent& link = listing.points[1].manifest.disks[0].parent.emplace(
+      Parent{name("20260101T000000Z"), "id", ""});
+  const auto chain = [&] { return listing.chain(listing.points[1], "vdb"); };
+  REQUIRE(chain().has_value());
+  CHECK(chain()->size() == 2);
+  link.id = "other";
+  CHECK(code(chain()) == EILSEQ);
+  link = {name("20260101T000000Z"), "id", "aa"};
+  CHECK(code(chain()) == EILSEQ);
+  link.id.clear();  // of the first format
+  CHECK(chain().has_value());
+  link.point = name("20260101T000000Z-2");
+  CHECK(code(chain()) == ENOENT);
+  link.point = name("20260102T000000Z");  // itself
+  CHECK(code(chain()) == ENOENT);
 }
 
 TEST_CASE("what is asked for") {

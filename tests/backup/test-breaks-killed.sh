@@ -51,8 +51,10 @@ walk
 cp disk.raw at.1
 mv repo all
 mkdir repo
-cp -r all/blksnap-repository.json repo
 first=$(jq -r '.points[0].point' <("$BLKSNAP" list --json all))
+jq --arg name "$first" '.points |= {($name): .[$name]}' \
+    all/blksnap-repository.json >repo/blksnap-repository.json
+seal repo/blksnap-repository.json
 cp -r "all/$first" repo
 stop
 next_instant >/dev/null

@@ -6,13 +6,7 @@
 requires nbdinfo nbdcopy qemu-img
 
 new_disk $((4 << 20))
-for n in 1 2 3; do
-    [ $n = 1 ] || next_instant >/dev/null
-    serve
-    blksnap 0 backup "$uri" --to repo
-    stop
-    cp --sparse=always disk.raw at.$n
-done
+back_up_times 3
 
 # export_point ARG... : runs until stop; ./exported has what it printed.
 export_point() {

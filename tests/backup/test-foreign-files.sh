@@ -5,13 +5,8 @@
 . "$(dirname "$0")/functions.sh"
 
 new_disk $((6 << 20))
-for n in 1 2 3; do
-    [ $n = 1 ] || next_instant >/dev/null
-    serve
-    blksnap 0 backup "$uri" --to repo
-    cp disk.raw at.$n
-    [ $n = 3 ] || stop
-done
+back_up_times 3
+serve
 mv repo good
 mapfile -t names < <("$BLKSNAP" list --json good | jq -r '.points[].point')
 first=${names[0]} second=${names[1]}

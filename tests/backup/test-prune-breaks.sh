@@ -70,7 +70,7 @@ walk() {
                 --name second --to repo
             stop
             good 2 4
-            rm -r "repo/$(point)"
+            blksnap 0 prune -q repo --point "$(point)"
         fi
         "$BLKSNAP" list --json repo | jq -r '.points[].point' >left
         for point in "${names[0]}" "${names[2]}"; do
@@ -82,7 +82,7 @@ walk() {
             serve
             blksnap 0 backup -q "$uri" "$uri" --name disk --name second --to repo
             stop
-            rm -r "repo/$(point)"
+            blksnap 0 prune -q repo --point "$(point)"
         }
         finished
         n=$((n + 1 + n / VM_SCALE))

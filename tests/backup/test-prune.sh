@@ -171,3 +171,25 @@ prune 1 --point "$(point 1 2>/dev/null)"
 says err 'a point is damaged, and nothing is removed'
 cp good.json "$damaged"
 all_hold
+# A point that somebody moved to another file system: nothing of it can be renamed, and
+# nothing has begun.
+elsewhere=$(mktemp -d /dev/shm/blksnap-XXXXXX)
+trap 'rm -rf "$elsewhere"; cleanup' EXIT
+first=$(point 1)
+if [ "$(stat -c %d "$elsewhere")" != "$(stat -c %d repo)" ]; then
+    mv "repo/$first" "$elsewhere"
+    ln -s "$elsewhere/$first" "repo/$first"
+    for named in "$first" "$(point 2)"; do
+        before=$(find -L repo -type f -not -name lock -exec sha256sum {} + | sort)
+        if [ "$named" = "$first" ]; then
+            prune 1 --point "$named"
+            says err "repo/$first is not a directory on the repository's own file system"
+            [ "$before" = "$(find -L repo -type f -not -name lock -exec sha256sum {} + |
+                sort)" ] || fail "it has begun"
+        else
+            prune 0 --point "$named"
+        fi
+        healthy
+    done
+    holds "$first" "${content[$first]}"
+fi

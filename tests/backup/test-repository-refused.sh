@@ -26,7 +26,7 @@ mkdir repo
 touch repo/lock repo/blksnap-repository.json.123.tmp
 blksnap 0 backup "$uri" --to repo
 [ "$(points)" -eq 1 ] || fail "no point"
-echo '{"format": 2}' >home/blksnap-repository.json
+echo '{"format": 3}' >home/blksnap-repository.json
 blksnap 1 backup "$uri" --to home
 says err 'of a format that is not known'
 

@@ -65,16 +65,17 @@ bad "$second disk at offset $at: 1 blocks of the image do not"
 damaged rm "repo/$first/disk.qcow2"
 bad "$first disk qemu-img failed" "$second disk"
 damaged rm -r "repo/$first"
-bad "$second disk point $second stands on $first, which is not there"
+bad "$first $PWD/repo/$first is not there, and blksnap-repository.json has it" \
+    "$second disk point $second stands on $first, which is not there"
 damaged rm "repo/$first/manifest.json"
-bad "$first read $PWD/repo/$first/manifest.json" \
+bad "$first open $PWD/repo/$first/manifest.json" \
     "$second disk point $second stands on"
 blksnap 1 verify --point "$first" repo
-says out "bad: $first read $PWD/repo/$first/manifest.json"
+says out "bad: $first open $PWD/repo/$first/manifest.json"
 blksnap 1 list --json repo
 [ "$(jq -r '.damaged[] | .point' out)" = "$first" ] || fail "$(cat out)"
 blksnap 1 restore repo --point "$first" --to no.raw
-says err "repo: point $first is damaged: read $PWD/repo/$first/manifest.json"
+says err "repo: point $first is damaged: open $PWD/repo/$first/manifest.json"
 damaged eval 'echo garbage >"repo/$first/manifest.json"'
 blksnap 1 verify repo
 says out "bad: $first $PWD/repo/$first/manifest.json: not a manifest: parse error"

@@ -228,7 +228,8 @@ int FakeKernel::take(const kernel::Uuid& id, const std::string& how) {
     device.frozen = device.active;
     device.frozen_discards = device.discards;
     device.error = 0;
-    device.image = "blksnap-" + std::to_string(device.name.back());
+    device.image = "blksnap-" + device.name;
+    std::replace(device.image.begin(), device.image.end(), '/', '-');
     put(dev() + device.image, get(this->device(name)));
   }
   if (!any) return ENODEV;
