@@ -40,30 +40,6 @@ Result<void> create_image(const std::string& path, std::uint64_t size,
   return done ? Result<void>() : context("make " + path, done.error());
 }
 
-Result<std::vector<ImageInfo>> image_chain_info(const std::string& path) {
-  const auto said = qemu_img(
-      {"info", "-U", "--output=json", "--backing-chain", "-f", kFormat, path});
-  if (!said) return said.error();
-  const auto images = parse_json(*said);
-  if (!images)
-    return refuse(EPROTO,
-                  "qemu-img info " + path + ": " + images.error().message);
-  try {
-    std::vector<ImageInfo> chain;
-    for (const Json& image : *images) {
-      const Json data =
-          image.value(Json::json_pointer("/format-specific/data"), Json());
-      chain.push_back({image.at("virtual-size").get<std::uint64_t>(),
-                       image.value("backing-filename", ""),
-                       image.value("backing-filename-format", ""),
-                       data.is_object() ? data.value("data-file", "") : ""});
-    }
-    return chain;
-  } catch (const Json::exception& error) {
-    return refuse(EPROTO, "qemu-img info " + path + ": " + reason_of(error));
-  }
-}
-
 Result<std::vector<ImageLayer>> image_layers(const std::string& path) {
   const auto said =
       qemu_img({"map", "-U", "--output=json", "-f", kFormat, path});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// qcow2 images, by QEMU's own programs alone: nothing here knows the format.
+// qcow2 images, by QEMU's own programs alone (but see qcow2_header.h).
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,6 @@ constexpr std::uint64_t kCompressed = 64 * 1024;
 // empty: none.
 Result<void> create_image(const std::string& path, std::uint64_t size,
                           const std::string& backing);
-
-// What qemu-img says about an image.
-struct ImageInfo {
-  std::uint64_t size = 0;
-  std::string backing;  // as it is written there; empty: none
-  std::string backing_format;
-  std::string data_file;  // has the data instead of the image; empty: none
-};
-// Of an image and all that it stands on, that one first.
-Result<std::vector<ImageInfo>> image_chain_info(const std::string& path);
 
 // Which image of a chain has a part: 0 is the one that was asked about.
 struct ImageLayer {

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "io/file.h"
+
 namespace blksnap::repo {
 namespace {
 
@@ -27,8 +29,9 @@ Result<DigestTable> DigestTable::open(const std::string& path,
   DigestTable table;
   table.path_ = path;
   table.count_ = blocks.count();
-  table.fd_.reset(::open(path.c_str(), flags | O_CLOEXEC, 0600));
-  if (!table.fd_) return fail(errno, "open " + path);
+  auto opened = io::open_plain(path, flags);
+  if (!opened) return opened.error();
+  table.fd_ = std::move(*opened);
   struct stat st;
   if (::fstat(table.fd_.get(), &st) == -1) return fail(errno, "stat " + path);
   if ((flags & O_CREAT) &&

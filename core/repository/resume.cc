@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/json.h"
+#include "io/file.h"
 #include "repository/files.h"
 
 namespace blksnap::repo {
@@ -84,9 +85,9 @@ Done done_so_far(const fs::path& path) {
 Result<Journal> Journal::open(const fs::path& path) {
   Journal journal;
   journal.path_ = path.string();
-  journal.fd_.reset(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!journal.fd_) return fail(errno, "open " + journal.path_);
+  auto opened = io::open_plain(journal.path_, O_WRONLY | O_CREAT | O_APPEND);
+  if (!opened) return opened.error();
+  journal.fd_ = std::move(*opened);
   return journal;
 }
 

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "qemu/image.h"
+#include "qemu/qcow2_header.h"
 
 namespace blksnap::repo {
 namespace {
@@ -30,13 +30,25 @@ std::string backing_now(const Repository& repository, const Listing& listing,
   return backing_of(disk);
 }
 
-Result<void> check(const DiskRecord& disk, const std::string& backing,
-                   const qemu::ImageInfo& info) {
+// Checks one image before QEMU opens it, and what it stands on.
+Result<void> check(const Repository& repository, const Point& point,
+                   const DiskRecord& disk, const std::string& backing) {
+  // QEMU looks for ../PARENT where the link leads.
+  std::error_code error;
+  if (!backing.empty() &&
+      std::filesystem::is_symlink(repository.folder(point.name), error))
+    return refuse(EINVAL, repository.folder(point.name).string() +
+                              " is a symbolic link, from where the image below "
+                              "cannot be found");
+  const auto header =
+      qemu::read_qcow2_header(repository.image(point.name, disk).string());
+  if (!header) return header.error();
+  const qemu::Qcow2Header& info = *header;
   if (info.size != disk.size)
     return refuse(EINVAL, "the image has " + std::to_string(info.size) +
                               " bytes, the manifest " +
                               std::to_string(disk.size));
-  if (!info.data_file.empty())
+  if (info.external_data)
     return refuse(EINVAL, "the image has its data in another file, '" +
                               info.data_file + "'");
   if (info.backing != backing ||
@@ -67,20 +79,14 @@ Result<void> check_images(const Repository& repository, const Listing& listing,
                           const std::vector<const Point*>& chain,
                           const std::string& disk) {
   const Point& top = *chain.back();
-  const auto images = qemu::image_chain_info(
-      repository.image(top.name, *top.manifest.find(disk)).string());
-  if (!images) return images.error();
-  // A removal that broke may have left one image less than there are points.
-  auto point = chain.rbegin();
-  for (const qemu::ImageInfo& info : *images) {
-    const DiskRecord& record = *(*point)->manifest.find(disk);
+  for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
+    const DiskRecord& record = *(*at)->manifest.find(disk);
     const std::string backing = backing_now(repository, listing, record);
-    if (auto good = check(record, backing, info); !good)
-      return *point == &top
-                 ? good.error()
-                 : context("point " + (*point)->name.text(), good.error());
-    if (backing != backing_of(record)) ++point;
-    if (++point == chain.rend()) break;  // it stands on nothing, as it should
+    if (auto good = check(repository, **at, record, backing); !good)
+      return *at == &top ? good.error()
+                         : context("point " + (*at)->name.text(), good.error());
+    // A removal that broke has taken the image of the next point already.
+    if (backing != backing_of(record)) ++at;
   }
   return {};
 }

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "io/file.h"
+
 namespace blksnap::repo {
 namespace {
 
@@ -29,8 +31,9 @@ bool is_dead(const std::string& said) {
 
 Result<UniqueFd> lock_to_write(const std::string& path,
                                const std::string& who) {
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return fail(errno, "open " + path);
+  auto opened = io::open_plain(path, O_RDWR | O_CREAT);
+  if (!opened) return opened.error();
+  UniqueFd fd = std::move(*opened);
   int locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);
   if (locked == -1 && errno == EWOULDBLOCK) {
     const std::string said = holder(fd.get());

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 
@@ -13,6 +14,7 @@
 #include "backup/retention.h"
 #include "base/utc.h"
 #include "copy/rate_limit.h"
+#include "qemu/qcow2_header.h"
 #include "repository/catalogue.h"
 #include "repository/digest_table.h"
 #include "repository/listing.h"
@@ -194,6 +196,61 @@ TEST_CASE("a chain stands on the points that it was made on") {
   CHECK(code(chain()) == ENOENT);
   link.point = name("20260102T000000Z");  // itself
   CHECK(code(chain()) == ENOENT);
+}
+
+namespace {
+
+std::string big(std::uint64_t value, int bytes) {
+  std::string text;
+  for (int i = bytes - 1; i >= 0; --i)
+    text += static_cast<char>(value >> (8 * i) & 0xff);
+  return text;
+}
+
+// A header of version 3 with a backing file, its format and a data file, by the
+// offsets of the specification.
+std::string qcow2_header() {
+  const std::string name = "../a/b.qcow2";
+  const std::string extensions =
+      big(0xe2792aca, 4) + big(5, 4) + std::string("qcow2\0\0\0", 8) +
+      big(0x6803f857, 4) + big(0, 4) +  // one without data, of no interest
+      big(0x44415441, 4) + big(8, 4) + "data.raw" + big(0, 8);
+  return "QFI\xfb" + big(3, 4) + big(104 + extensions.size(), 8) +
+         big(name.size(), 4) + big(16, 4) + big(6291456, 8) +
+         std::string(40, '\0') + big(4, 8) + std::string(20, '\0') +
+         big(104, 4) + extensions + name;
+}
+
+}  // namespace
+
+TEST_CASE("the header of a qcow2 image, and what is none") {
+  const TempDir dir;
+  const std::string path = dir / "image";
+  const auto read = [&](const std::string& text) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+    return qemu::read_qcow2_header(path);
+  };
+  const std::string good = qcow2_header();
+  const auto header = read(good);
+  REQUIRE(header.has_value());
+  CHECK(header->size == 6291456);
+  CHECK(header->backing == "../a/b.qcow2");
+  CHECK(header->backing_format == "qcow2");
+  CHECK(header->external_data);
+  CHECK(header->data_file == "data.raw");
+  CHECK(read(good + std::string(100'000, 'x'))->backing == header->backing);
+  for (std::size_t length = 0; length < good.size(); ++length)
+    CHECK_MESSAGE(code(read(good.substr(0, length))) == EINVAL, length);
+  // Whatever a byte says, nothing outside of the text is read.
+  for (std::size_t i = 0; i < good.size(); ++i)
+    for (const char change : {'\x01', '\x80', '\xff'}) {
+      std::string bad = good;
+      bad[i] ^= change;
+      const auto changed = read(bad);
+      CHECK((!changed || changed->backing.size() <= good.size()));
+    }
+  CHECK(code(qemu::read_qcow2_header(dir / "nowhere")) == ENOENT);
+  CHECK(code(qemu::read_qcow2_header("/dev/zero")) == EINVAL);
 }
 
 TEST_CASE("what is asked for") {

@@ -51,6 +51,63 @@ qemu-img create -q -f qcow2 -o "data_file=$PWD/data,data_file_raw=on" \
     "repo/$first/disk.qcow2" 6M
 useless "the image has its data in another file, '$PWD/data'" "$first"
 
+# Names that nobody may follow, since no answer would come or another machine gave it:
+# a fifo, a device without an end, a socket.
+mkfifo fifo
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("plain.sock")'
+hostile=0
+for backing in "$PWD/fifo" 'nbd+unix:///?socket=plain.sock' \
+    'json:{"driver": "raw", "file": {"driver": "host_device", "filename": "/dev/zero"}}'; do
+    fresh
+    qemu-img rebase -u -b "$backing" -F raw "repo/$second/disk.qcow2"
+    useless "the image stands on '$backing', not on"
+    blksnap 1 verify repo
+    says out "bad: $second disk the image stands on '$backing'"
+    hostile=$((hostile + 1))
+done
+# The same in the place of each file. (QEMU looks at more than its name says.)
+for thing in fifo plain.sock /dev/zero "good/$second/disk.qcow2" nowhere; do
+    for file in disk.qcow2 disk.sums manifest.json; do
+        [[ $thing != *qcow2 || $file = *qcow2 ]] || continue
+        fresh
+        ln -sf "$(realpath "$thing")" "repo/$second/$file"
+        blksnap 1 verify repo
+        says out "bad: $second "
+        says out "repo/$second/$file is not a plain file"
+        rm -f no.raw
+        blksnap 1 restore repo --point "$second" --to no.raw
+        says err "$file is not a plain file"
+        blksnap 0 backup "$uri" --to repo
+        [ "$(manifest .kind)" = full ] || fail "an increment on $thing as $file"
+        hostile=$((hostile + 1))
+    done
+done
+fresh
+rm "repo/$second/disk.sums"
+mkfifo "repo/$second/disk.sums"
+blksnap 1 verify repo
+says out "disk.sums is not a plain file"
+for file in blksnap-repository.json lock; do
+    fresh
+    rm "repo/$file"
+    mkfifo "repo/$file"
+    blksnap 1 backup "$uri" --to repo
+    says err "$file is not a plain file"
+done
+[ $hostile -ge 15 ] || fail "$hostile"
+# A folder that is a link: from there ../PARENT is another one.
+fresh
+mkdir -p "away/$first"
+mv "repo/$second" away
+ln -s "$PWD/away/$second" "repo/$second"
+useless "$PWD/repo/$second is a symbolic link"
+# No image, and half a one.
+fresh
+head -c 100 "good/$second/disk.qcow2" >"repo/$second/disk.qcow2"
+useless "$PWD/repo/$second/disk.qcow2: the header of the image makes no sense"
+echo text >"repo/$second/disk.qcow2"
+useless "$PWD/repo/$second/disk.qcow2 is no qcow2 image"
+
 # A copy whose images were made to stand on those of the original.
 fresh
 qemu-img rebase -u -b "$PWD/good/$first/disk.qcow2" -F qcow2 "repo/$second/disk.qcow2"

@@ -63,7 +63,7 @@ damaged allocate
 bad "$second disk at offset $at: 1 blocks of the image do not"
 
 damaged rm "repo/$first/disk.qcow2"
-bad "$first disk qemu-img failed" "$second disk"
+bad "$first disk open $PWD/repo/$first/disk.qcow2: No such file" "$second disk"
 damaged rm -r "repo/$first"
 bad "$first $PWD/repo/$first is not there, and blksnap-repository.json has it" \
     "$second disk point $second stands on $first, which is not there"
@@ -183,9 +183,12 @@ PATH=$PWD/bin:$PATH "$BLKSNAP" verify repo --point "$second" >out 2>err || statu
 [ "$(find repo -name other.qcow2 | wc -l)" -eq 1 ] || fail "looked at again"
 says out "bad: $second disk at offset"
 
-# QEMU's program is killed, for want of memory say: that is no damage.
-printf '#!/bin/bash\n[ "$1" = create ] || kill -9 $$\nexec %s "$@"\n' \
-    "$(command -v qemu-img)" >bin/qemu-img
+# QEMU's programs are killed, for want of memory say: that is no damage.
+for program in qemu-img qemu-nbd; do
+    printf '#!/bin/bash\n[ "$1" = create ] || kill -9 $$\nexec %s "$@"\n' \
+        "$(command -v $program)" >bin/$program
+    chmod +x bin/$program
+done
 rm -rf repo
 cp -r good repo
 for words in 'verify repo' 'restore repo --to no.raw' "backup $uri --to repo"; do
@@ -193,11 +196,11 @@ for words in 'verify repo' 'restore repo --to no.raw' "backup $uri --to repo"; d
     # shellcheck disable=SC2086  # words
     PATH=$PWD/bin:$PATH "$BLKSNAP" $words >out 2>err || status=$?
     [ $status = 1 ] || fail "$words ended with $status: $(cat out err)"
-    says err 'qemu-img was ended by signal 9'
+    says err 'was ended by signal 9'
     ! grep -e bad -e damaged out err || fail "$words: damaged?"
 done
 [ "$(points)" -eq 2 ] || fail "points"
-rm bin/qemu-img
+rm bin/qemu-img bin/qemu-nbd
 
 # How far it is is told of all images together. (It waits before each of them.)
 rm -rf repo
