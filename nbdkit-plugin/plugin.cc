@@ -17,6 +17,7 @@
 #include <new>
 #include <type_traits>
 
+#include "base/printable.h"
 #include "export/export.h"
 #include "nbd/error.h"
 #include "process.h"
@@ -43,7 +44,7 @@ Export& served(void* handle) {
 // (Left to itself it makes EINVAL of what it does not know, and so puts the
 // blame on the client.)
 void report(const Error& error) {
-  nbdkit_error("%s", error.message.c_str());
+  nbdkit_error("%s", printable(error.message).c_str());
   nbdkit_set_error(static_cast<int>(nbd::nbd_error(error.code, {})));
 }
 
@@ -62,7 +63,7 @@ Value guarded(Body body, std::type_identity_t<Value> failure) noexcept {
     nbdkit_error("out of memory");
     nbdkit_set_error(ENOMEM);
   } catch (const std::exception& error) {
-    nbdkit_error("unexpected: %s", error.what());
+    nbdkit_error("unexpected: %s", printable(error.what()).c_str());
     nbdkit_set_error(EIO);
   }
   return failure;

@@ -24,8 +24,8 @@ Result<Json> parse_json(std::string_view text);
 std::string reason_of(const Json::exception& error);
 
 // Writes a value as text: on one line or, with `indent` (spaces a level), with
-// a line for each member. Bytes that are not UTF-8 become U+FFFD. Throws
-// std::bad_alloc.
+// a line for each member. Bytes that are not UTF-8 become U+FFFD, and control
+// characters are escaped, those above U+007F as well. Throws std::bad_alloc.
 std::string to_text(const Json& value, int indent = -1);
 // Does the same, and returns EINVAL if a string is not UTF-8.
 Result<std::string> to_exact_text(const Json& value, int indent = -1);

@@ -13,6 +13,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "base/printable.h"
 
 namespace blksnap {
 
@@ -46,7 +47,8 @@ class TextFields : public spdlog::custom_flag_formatter {
               spdlog::memory_buf_t& line) override {
     for (const LogField& field : fields_of_line) {
       if (!field.in_message)
-        append(line, formatted(" {}={}", field.name, value_of(field)));
+        append(line,
+               formatted(" {}={}", field.name, printable(value_of(field))));
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
@@ -151,7 +153,7 @@ void Logger::set_level(LogLevel level) {
 void Logger::write(LogLevel level, fmt::string_view text,
                    fmt::format_args values) noexcept try {
   if (!engine().should_log(level_of_spdlog(level))) return;
-  engine().log(level_of_spdlog(level), formatted_from(text, values));
+  engine().log(level_of_spdlog(level), printable(formatted_from(text, values)));
 } catch (const std::exception&) {
 }
 
@@ -202,8 +204,7 @@ void log_fields(LogLevel level, std::string_view message,
     ~Scope() { fields_of_line = {}; }
   } const scope;
   fields_of_line = fields;
-  engine().log(level_of_spdlog(level),
-               spdlog::string_view_t(message.data(), message.size()));
+  engine().log(level_of_spdlog(level), printable(message));
 }
 
 }  // namespace blksnap

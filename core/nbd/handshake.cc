@@ -22,16 +22,6 @@ void append_info_text(Bytes& out, std::uint32_t option, Info type,
 
 }  // namespace
 
-std::string printable(std::string_view text, std::size_t most) {
-  std::string result(text.substr(0, most));
-  for (char& c : result) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  if (text.size() > result.size()) result += "...";
-  return result;
-}
-
 Bytes Handshake::greeting() {
   Bytes out;
   append(out, wire::Greeting{.magic = wire::U64(NBDMAGIC),

@@ -110,8 +110,4 @@ class Handshake {
   Agreement agreement_;
 };
 
-// `text` of a client, fit for a log line or message: control characters
-// replaced, at most so many bytes.
-std::string printable(std::string_view text, std::size_t most = 80);
-
 }  // namespace blksnap::nbd

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "nbd/block_status.h"
 #include "nbd/handshake.h"
 #include "nbd/insist.h"
@@ -32,6 +33,8 @@ constexpr std::size_t kInputSize = 4096;
 constexpr unsigned kTurn = 64;
 // Bytes of contexts' names in the log: those of some backup tools fit, those
 // of a client that selects all there are need not.
+// Bytes of a client's text in the log.
+constexpr std::size_t kLoggedText = 80;
 constexpr std::size_t kLoggedContexts = 400;
 // A connection without a request for so long, or twice as long, keeps no
 // buffers.
@@ -135,7 +138,7 @@ asio::awaitable<bool> Session::handshake() {
     if (machine.reason().empty()) {
       end_with("the client ended the handshake");
     } else {
-      end_with(printable(machine.reason()), End::kFault);
+      end_with(printable(machine.reason(), kLoggedText), End::kFault);
     }
     co_return false;
   }
@@ -160,10 +163,11 @@ asio::awaitable<bool> Session::start_tls() {
   }
   const auto started = co_await stream_.start_tls(options_.tls);
   if (!started) {
-    end_with(printable(started.error().message), End::kFault);
+    end_with(printable(started.error().message, kLoggedText), End::kFault);
     co_return false;
   }
-  logger().debug("{}: {}", peer_, printable(stream_.tls()->peer()));
+  logger().debug("{}: {}", peer_,
+                 printable(stream_.tls()->peer(), kLoggedText));
   co_return true;
 }
 
@@ -434,7 +438,8 @@ void Session::log_end() const noexcept try {
   const Counts counts = tally_->counts();
   const std::chrono::duration<double> took =
       std::chrono::steady_clock::now() - began_;
-  const std::string tls = stream_.tls() ? printable(stream_.tls()->peer()) : "";
+  const std::string tls =
+      stream_.tls() ? printable(stream_.tls()->peer(), kLoggedText) : "";
   std::string contexts;
   std::vector<LogField> fields = {{"peer", peer_, true},
                                   {"reason", why_ended_, true}};

@@ -530,10 +530,5 @@ TEST_CASE("bytes after the last option are left for the transmission") {
   CHECK(client.unread == text("request"));
 }
 
-TEST_CASE("client text is fit for a log") {
-  CHECK(printable("a\nb\x1b[m\x7f") == "a?b?[m?");
-  CHECK(printable(std::string(81, 'x')) == std::string(80, 'x') + "...");
-}
-
 }  // namespace
 }  // namespace blksnap::nbd

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "export/open.h"
 #include "kernel/keeper.h"
 #include "metrics.h"
@@ -188,7 +189,7 @@ Result<int> serve(const Options& options) {
 }
 
 int fail_with(const Error& error) {
-  std::fprintf(stderr, "blksnap-nbd: %s\n", error.message.c_str());
+  std::fprintf(stderr, "blksnap-nbd: %s\n", printable(error.message).c_str());
   return 1;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/printable.h"
 #include "base/utc.h"
 #include "checkpoint/store.h"
 #include "export/change_map.h"
@@ -181,7 +182,7 @@ Result<ExitStatus> list(const Output& output, const Values& values) {
   JsonValue all = JsonValue::array();
   for (const Named& named : *names) {
     const auto stands = histories ? histories->stands(named.at) : std::nullopt;
-    text += row(named.name, width, named.device, device_width,
+    text += row(named.name, width, printable(named.device), device_width,
                 named.at.to_string(), to_rfc3339(named.added), text_of(stands));
     JsonValue object = json_of(named);
     object.set("stands", json_of(stands));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/printable.h"
 
 namespace blksnap::tool {
 
@@ -63,7 +64,8 @@ std::string JsonValue::dump_fields(char between) const {
   for (const auto& [name, value] : value_->items()) {
     if (!text.empty()) text += between;
     text += name + "=" +
-            (value.is_string() ? value.get<std::string>() : to_text(value));
+            (value.is_string() ? printable(value.get<std::string>())
+                               : to_text(value));
   }
   return text;
 }

@@ -47,7 +47,7 @@ class JsonValue {
   // In one line. Paths need not be UTF-8 and JSON has to be: bytes that are not
   // are replaced.
   std::string dump() const;
-  // Members as NAME=VALUE, strings as they are.
+  // Writes members as NAME=VALUE, with strings as printable() returns them.
   std::string dump_fields(char between) const;
 
  private:

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/printable.h"
 #include "cli/app.h"
 #include "completion.h"
 #include "copy/connection.h"
@@ -27,7 +28,7 @@ Result<void> check_target(const std::string& target) {
 }
 
 void complain(const Error& error) {
-  std::fprintf(stderr, "blksnap: %s\n", error.message.c_str());
+  std::fprintf(stderr, "blksnap: %s\n", printable(error.message).c_str());
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/format.h"
+#include "base/printable.h"
 
 namespace blksnap::tool {
 
@@ -25,28 +26,12 @@ double percent(std::uint64_t part, std::uint64_t whole) {
              : 100 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-std::string printable(const std::string& text) {
-  const std::string quoted = JsonValue(text).dump();  // as UTF-8
-  std::string clean;
-  for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(quoted[i]);
-    // Control characters of ISO 6429 above 0x7f are two bytes in UTF-8.
-    if (byte == 0xc2 && static_cast<unsigned char>(quoted[i + 1]) < 0xa0) {
-      clean += '?';
-      ++i;
-    } else if (byte == '\\') {
-      const char escaped = quoted[++i];
-      clean += escaped == '"' || escaped == '\\' ? escaped : '?';
-      if (escaped == 'u') i += 4;
-    } else {
-      clean += byte == 0x7f ? '?' : quoted[i];
-    }
-  }
-  return clean;
+void Output::say(const std::string& text, const JsonValue& object) const {
+  draw(printable_lines(text), object);
 }
 
-void Output::say(const std::string& text, const JsonValue& object) const {
-  std::fputs(json_ ? (object.dump() + "\n").c_str() : text.c_str(), stdout);
+void Output::draw(const std::string& picture, const JsonValue& object) const {
+  std::fputs(json_ ? (object.dump() + "\n").c_str() : picture.c_str(), stdout);
 }
 
 void Output::say_fields(const JsonValue& object, char between) const {

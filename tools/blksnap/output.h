@@ -13,10 +13,6 @@ std::string size_text(std::uint64_t bytes);
 // 0 of nothing.
 double percent(std::uint64_t part, std::uint64_t whole);
 
-// Names and labels come from disks, and may hold anything: as UTF-8, without
-// characters that a terminal would obey.
-std::string printable(const std::string& text);
-
 // Standard output: text, or with --json one object a line, and nothing else.
 class Output {
  public:
@@ -24,8 +20,13 @@ class Output {
 
   bool json() const { return json_; }
 
-  // `text`, which may be empty, or the object that says the same.
+  // Prints lines of text, which may be empty, or the object that says the same.
+  // Of the text, what a terminal would obey becomes '?'; a value in it that may
+  // have a '\n' is for the caller to clean: base/printable.h.
   void say(const std::string& text, const JsonValue& object) const;
+  // Does the same with a picture: its values are clean, and it has escape
+  // sequences of ours.
+  void draw(const std::string& picture, const JsonValue& object) const;
   // Its members as NAME=VALUE, on a line each or as told, or the object.
   void say_fields(const JsonValue& object, char between = '\n') const;
 

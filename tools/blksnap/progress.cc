@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "base/printable.h"
 #include "interrupt.h"
 
 namespace blksnap::tool {
@@ -31,7 +32,7 @@ Progress::Progress(const Output& output, bool quiet)
 void Progress::note(const std::string& sentence) {
   if (quiet_) return;
   clear();
-  std::fprintf(stderr, "blksnap: %s\n", sentence.c_str());
+  std::fprintf(stderr, "blksnap: %s\n", printable(sentence).c_str());
 }
 
 void Progress::writing() {

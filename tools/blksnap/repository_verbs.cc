@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "base/printable.h"
 #include "progress.h"
 #include "repository/repository.h"
 #include "verbs.h"
@@ -15,11 +16,13 @@ using repo::Point;
 using repo::Repository;
 
 // Columns as wide as what is in them.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(std::vector<std::vector<std::string>> rows) {
   std::vector<std::size_t> widths(rows.front().size());
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i)
+  for (auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      row[i] = printable(row[i]);
       widths[i] = std::max(widths[i], row[i].size());
+    }
   std::string text;
   for (const auto& row : rows) {
     std::string line;
@@ -78,7 +81,7 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
         {{"point", damage.point.text()}, {"what", damage.error.message}});
     said += (said.empty() ? "" : "; ") + damage.error.message;
   }
-  output.say(table(rows),
+  output.say(table(std::move(rows)),
              {{"points", std::move(points)}, {"damaged", std::move(damaged)}});
   if (said.empty()) return kSuccess;
   // (One line on standard error, as of every failure.)

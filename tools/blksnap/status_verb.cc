@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/printable.h"
 #include "base/utc.h"
 #include "base/uuid.h"
 #include "checkpoint/store.h"
@@ -324,7 +325,7 @@ Result<ExitStatus> watch(const Output& output, const std::string& names_file,
   for (;;) {
     const auto status = look(names_file);
     if (!status) return status.error();
-    output.say(clear + text_of(*status), json_of(*status));
+    output.draw(clear + printable_lines(text_of(*status)), json_of(*status));
     std::fflush(stdout);
     pause_for(seconds);
     if (interrupted()) return kSuccess;

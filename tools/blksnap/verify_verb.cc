@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "backup/verify.h"
+#include "base/printable.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -30,7 +31,8 @@ class Printer : public backup::VerifyObserver {
     JsonValue object = {
         {"point", point}, {"disk", disk}, {"what", finding.what}};
     if (finding.offset) object.set("offset", *finding.offset);
-    output_.say(text + finding.what + "\n", {{"finding", std::move(object)}});
+    output_.say(text + printable(finding.what) + "\n",
+                {{"finding", std::move(object)}});
   }
 
   void note(const std::string& sentence) override { progress_.note(sentence); }

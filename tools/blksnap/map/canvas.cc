@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/printable.h"
 #include "output.h"
 
 namespace blksnap::tool {

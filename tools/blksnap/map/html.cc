@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/printable.h"
 #include "base/uuid.h"
 #include "map/page.h"
 #include "map/ramp.h"

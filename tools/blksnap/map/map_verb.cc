@@ -187,8 +187,8 @@ Result<ExitStatus> show(const Output& output, const Values& values,
     if (auto good = put(path, *content); !good) return good.error();
     drawn = true;
   }
-  output.say(drawn ? "" : text_of(scene, TextStyle::of_stdout()),
-             json_of(scene));
+  output.draw(drawn ? "" : text_of(scene, TextStyle::of_stdout()),
+              json_of(scene));
   return kSuccess;
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "base/printable.h"
 #include "base/uuid.h"
 #include "heat/grid.h"
 #include "map/ramp.h"
