@@ -44,7 +44,7 @@ says err 'its size'
 rm "repo/$(point)/disk.sums"
 why "point $(point) is damaged: open $PWD/repo/$(point)/disk.sums: No such file"
 rm "repo/$(point)/disk.qcow2"
-why "point $(point) is damaged: qemu-img failed: Could not open '$PWD/repo"
+why "point $(point) is damaged: open $PWD/repo"
 
 blksnap 0 backup --full "$uri" --to repo
 says err 'disk: full backup: a full backup was asked for'
