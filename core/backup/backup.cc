@@ -139,7 +139,7 @@ Result<void> heal(const repo::Repository& repository,
     observer.note("removing what a backup that broke has left: " + name);
     if (auto removed = remove_tree(folder); !removed) return removed;
   }
-  return {};
+  return repository.remove_temporary_files();
 }
 
 Result<void> make_folder(const fs::path& folder, const std::string& words) {

@@ -115,7 +115,7 @@ class ImageWriter {
     }
     auto made = qemu::create_image(
         image_, blocks_.size(),
-        parent_ ? "../" + parent_->text() + "/" + record.image : "");
+        parent_ ? "../" + parent_->point.text() + "/" + record.image : "");
     if (!made) return made.error();
     return repo::DigestTable::create(sums_, blocks_);
   }
@@ -163,21 +163,13 @@ class ImageWriter {
   }
 
   const SetOfDisks& set_;
-  const std::optional<repo::PointName> parent_;
+  const std::optional<repo::Parent> parent_;
   const repo::Blocks blocks_;
   const std::string image_;
   const std::string sums_;
   const std::filesystem::path journal_;
   repo::Done done_;  // by a backup that broke
 };
-
-std::optional<repo::Parent> link_to(const SetOfDisks& set,
-                                    const PreparedDisk& disk) {
-  if (!disk.parent) return {};
-  const repo::Point& point = *set.listing.find(*disk.parent);
-  return repo::Parent{point.name, point.manifest.id,
-                      point.manifest.find(disk.name)->content};
-}
 
 // With the tables of what it stands on.
 Result<std::string> content_of(const SetOfDisks& set,
@@ -210,7 +202,7 @@ Result<repo::DiskRecord> back_up_disk(PreparedDisk disk,
                           .size = disk.source.size(),
                           .image = disk.name + std::string(repo::kImage),
                           .digests = disk.name + std::string(repo::kDigests),
-                          .parent = link_to(set, disk),
+                          .parent = disk.parent,
                           .why = disk.why,
                           .since = disk.since,
                           .checkpoint = disk.checkpoint,

@@ -145,6 +145,10 @@ Result<std::string> why_not(const Wish& wish, const std::string& disk,
          " is damaged: " + good.error().message;
 }
 
+repo::Parent link_to(const repo::Point& point, const std::string& disk) {
+  return {point.name, point.manifest.id, point.manifest.find(disk)->content};
+}
+
 Result<std::string> name_for(const SourceDisk& disk,
                              const copy::Source& source) {
   const std::string name = disk.name.empty() ? source.export_name() : disk.name;
@@ -249,7 +253,7 @@ Result<PreparedDisk> prepare(const SourceDisk& disk,
   return PreparedDisk{
       name,
       origin,
-      full ? std::optional<repo::PointName>() : wish->parent->name,
+      full ? std::optional<repo::Parent>() : link_to(*wish->parent, name),
       full ? wish->why_full : "what changed since " + wish->parent->name.text(),
       full ? std::string() : wish->bitmap,
       std::move(checkpoint),

@@ -14,8 +14,8 @@ namespace blksnap::backup {
 
 struct PreparedDisk {
   std::string name;
-  std::string origin;                     // as the manifest has it
-  std::optional<repo::PointName> parent;  // none: full
+  std::string origin;                  // as the manifest has it
+  std::optional<repo::Parent> parent;  // none: full
   std::string why;
   std::string since;       // the bitmap that was granted
   std::string checkpoint;  // of the source's instant; empty: unknown

@@ -149,6 +149,11 @@ Result<PruneReport> prune(const PruneRequest& request,
     return refuse(EBUSY, "the removal of point " +
                              listing->removed.front().name.text() +
                              " has to come to its end first");
+  if (listing->unsure)
+    return context(
+        "whether a point is lost is not known before the next backup, and "
+        "nothing is removed",
+        *listing->unsure);
   const auto unwanted = chosen(request, *listing);
   if (!unwanted) return unwanted.error();
   const auto damaged = to_forget(request, *listing, *unwanted);

@@ -39,11 +39,11 @@ Result<Catalogue> parse_catalogue(std::string_view text) {
   Catalogue catalogue;
   const Json format =
       object->is_object() ? object->value("format", Json()) : Json();
-  if (format == kFirstFormat) {
+  if (format == kFirstFormat && !object->contains("digest")) {
     catalogue.format = kFirstFormat;
     return catalogue;
   }
-  if (format != kFormat)
+  if (format != kFormat && format != kFirstFormat)
     return refuse(EINVAL,
                   "a repository of a format that is not known to this version");
   if (auto good = check_seal(text); !good) {

@@ -225,17 +225,84 @@ Result<Listing> Repository::list() const {
   return listing;
 }
 
+namespace {
+
+std::uint64_t allocated(const fs::path& path) {
+  constexpr std::uint64_t kStatUnit = 512;
+  struct stat st;
+  if (::lstat(path.c_str(), &st) == -1) return 0;
+  return static_cast<std::uint64_t>(st.st_blocks) * kStatUnit;
+}
+
+// With all that is in a folder, as far as that can be read.
+std::uint64_t allocated_below(const fs::path& path) {
+  std::uint64_t bytes = allocated(path);
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(path, error), end;
+       !error && at != end; at.increment(error))
+    bytes += allocated(at->path());
+  return bytes;
+}
+
+// FILE.PID.tmp, as io::replace_file() calls it.
+bool is_temporary(const std::string& name) {
+  constexpr std::string_view kEnd = ".tmp";
+  if (!name.ends_with(kEnd)) return false;
+  const std::string_view rest =
+      std::string_view(name).substr(0, name.size() - kEnd.size());
+  const std::size_t dot = rest.rfind('.');
+  if (dot == rest.npos || dot + 1 == rest.size()) return false;
+  for (const std::string_view file :
+       {kCatalogueFile, kManifestFile, kRemovedFile, kResumeFile})
+    if (rest.substr(0, dot) == file)
+      return rest.find_first_not_of("0123456789", dot + 1) == rest.npos;
+  return false;
+}
+
+}  // namespace
+
+Result<std::vector<Leftover>> Repository::leftovers() const {
+  const auto names = entries_of(path_);
+  if (!names) return names.error();
+  std::vector<Leftover> found;
+  const auto add = [&](const fs::path& name) {
+    found.push_back({name.string(), allocated_below(path_ / name)});
+  };
+  for (const std::string& name : *names) {
+    if (is_temporary(name)) add(name);
+    const bool partial = name.ends_with(kPartial);
+    const auto point = PointName::parse(std::string_view(name).substr(
+        0, name.size() - (partial ? kPartial.size() : 0)));
+    if (!point) continue;
+    std::error_code error;
+    if (partial || fs::exists(path_ / name / kRemovedFile, error)) {
+      add(name);
+      continue;
+    }
+    const auto files = entries_of(path_ / name);
+    if (!files) continue;  // it may have gone
+    for (const std::string& file : *files)
+      if (is_temporary(file)) add(fs::path(name) / file);
+  }
+  return found;
+}
+
+Result<void> Repository::remove_temporary_files() const {
+  const auto left = leftovers();
+  if (!left) return left.error();
+  for (const Leftover& leftover : *left) {
+    const fs::path path = path_ / leftover.name;
+    std::error_code error;
+    if (is_temporary(path.filename().string())) fs::remove(path, error);
+    if (error) return failed(error, "remove", path);
+  }
+  return {};
+}
+
 std::uint64_t Repository::on_disk_bytes(const Point& point,
                                         const DiskRecord& disk) const {
-  constexpr std::uint64_t kStatUnit = 512;
-  std::uint64_t bytes = 0;
-  for (const fs::path& path :
-       {image(point.name, disk), folder(point.name) / disk.digests}) {
-    struct stat st;
-    if (::stat(path.c_str(), &st) == 0)
-      bytes += static_cast<std::uint64_t>(st.st_blocks) * kStatUnit;
-  }
-  return bytes;
+  return allocated(image(point.name, disk)) +
+         allocated(folder(point.name) / disk.digests);
 }
 
 Result<std::vector<DigestTable>> Repository::tables(

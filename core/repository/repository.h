@@ -30,6 +30,12 @@ namespace blksnap::repo {
 // the image of a point.
 Result<void> check_outside_repositories(const std::string& path);
 
+// A file or folder that is no part of a point.
+struct Leftover {
+  std::string name;             // below the repository
+  std::uint64_t on_disk_bytes;  // with all that is in it
+};
+
 // Not for several threads at once, but for what is const.
 class Repository {
  public:
@@ -49,6 +55,10 @@ class Repository {
   std::filesystem::path image(const PointName& point,
                               const DiskRecord& disk) const;
 
+  // Finds what breaks have left: folders of points that are being made or
+  // removed, and files that were to replace others. Those of a writer that is
+  // at work look the same.
+  Result<std::vector<Leftover>> leftovers() const;
   // What the image of a disk and its digests take on the file system.
   std::uint64_t on_disk_bytes(const Point& point, const DiskRecord& disk) const;
 
@@ -65,6 +75,8 @@ class Repository {
   bool upgraded() const { return upgraded_; }
   std::filesystem::path partial_folder(const PointName& point) const;
   Result<std::vector<std::filesystem::path>> partial_folders() const;
+  // Removes files that were to replace others when somebody was killed.
+  Result<void> remove_temporary_files() const;
   Result<void> commit(const PointName& point, const Manifest& manifest) const;
   // Checks that files of the point can be renamed to those of another one:
   // EXDEV where its folder is a symbolic link, or lies on another file system.

@@ -41,7 +41,8 @@ std::string resume_words(const std::vector<Undertaking>& disks, bool compress) {
     if (disk.checkpoint.empty()) return {};
     list.push_back({{"checkpoint", disk.checkpoint},
                     {"name", disk.name},
-                    {"parent", disk.parent ? disk.parent->text() : ""},
+                    {"parent", disk.parent ? disk.parent->point.text() : ""},
+                    {"parent_id", disk.parent ? disk.parent->id : ""},
                     {"since", disk.since},
                     {"size", disk.size}});
   }

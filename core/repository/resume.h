@@ -30,10 +30,10 @@ namespace blksnap::repo {
 // What a backup is about to write, of one disk.
 struct Undertaking {
   std::string name;
-  std::optional<PointName> parent;  // none: full
-  std::string since;                // the bitmap that was granted
-  std::string checkpoint;           // of the source's instant
-  std::uint64_t size = 0;           // bytes
+  std::optional<Parent> parent;  // none: full
+  std::string since;             // the bitmap that was granted
+  std::string checkpoint;        // of the source's instant
+  std::uint64_t size = 0;        // bytes
 };
 
 // The words of resume.json; empty where a later run could not tell that it is

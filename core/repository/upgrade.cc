@@ -46,7 +46,8 @@ Result<void> Repository::upgrade() {
       return written;
     changed = true;
   }
-  return changed ? renew_catalogue({}) : Result<void>();
+  // What a damaged catalogue had is for a backup to doubt first.
+  return changed && !known->damage ? renew_catalogue({}) : Result<void>();
 }
 
 }  // namespace blksnap::repo

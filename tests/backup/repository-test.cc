@@ -20,6 +20,7 @@
 #include "repository/listing.h"
 #include "repository/manifest.h"
 #include "repository/names.h"
+#include "repository/resume.h"
 
 using namespace blksnap;
 using namespace blksnap::backup;
@@ -251,6 +252,26 @@ TEST_CASE("the header of a qcow2 image, and what is none") {
     }
   CHECK(code(qemu::read_qcow2_header(dir / "nowhere")) == ENOENT);
   CHECK(code(qemu::read_qcow2_header("/dev/zero")) == EINVAL);
+}
+
+TEST_CASE("a broken backup is taken up on the very same parent alone") {
+  const Parent parent{name("20260101T000000Z"), kId, "aa"};
+  const std::vector<Undertaking> before = {{"vdb", parent, "1", "2", 1 << 20}};
+  const std::string words = resume_words(before, false);
+  REQUIRE(words != "");
+  CHECK(resume_words(before, false) == words);
+  CHECK(resume_words(before, true) != words);
+  const auto differs = [&](auto change) {
+    std::vector<Undertaking> now = before;
+    change(now[0]);
+    return resume_words(now, false) != words;
+  };
+  CHECK(differs([](Undertaking& disk) { disk.parent->id = "other"; }));
+  CHECK(differs([](Undertaking& disk) { disk.parent.reset(); }));
+  CHECK(differs([](Undertaking& disk) { disk.since = "0"; }));
+  CHECK(differs([](Undertaking& disk) { disk.checkpoint = "3"; }));
+  CHECK(differs([](Undertaking& disk) { disk.size *= 2; }));
+  CHECK(resume_words({{"vdb", parent, "1", "", 1 << 20}}, false).empty());
 }
 
 TEST_CASE("what is asked for") {

@@ -182,3 +182,21 @@ blksnap 0 backup "$uri" --to repo
 healthy
 jq -e --arg name "${names[2]}" '.points[$name]' repo/blksnap-repository.json >/dev/null ||
     fail "it is not listed"
+# What breaks leave is listed, and goes with the next backup; what others put there stays.
+fresh
+mkdir repo/20990101T000000Z.partial
+echo x >repo/20990101T000000Z.partial/disk.sums
+left=("20990101T000000Z.partial" "${names[0]}/manifest.json.77.tmp" blksnap-repository.json.123.tmp)
+touch "repo/${left[1]}" "repo/${left[2]}" repo/notes.tmp repo/lock.tmp repo/manifest.json.x1.tmp
+blksnap 0 list repo
+for name in "${left[@]}"; do says out "left over: $name ("; done
+blksnap 0 list --json repo
+[ "$(jq -c '[.leftovers[].name] | sort' out)" = \
+    "$(printf '%s\n' "${left[@]}" | sort | jq -Rnc '[inputs]')" ] || fail "$(cat out)"
+blksnap 0 backup "$uri" --to repo
+blksnap 0 list repo
+! grep 'left over' out || fail "it stays"
+for name in notes.tmp lock.tmp manifest.json.x1.tmp; do
+    [ -e "repo/$name" ] || fail "$name is gone"
+done
+healthy

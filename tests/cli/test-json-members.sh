@@ -79,6 +79,7 @@ cp -r repo bad
 qemu-io -c 'write -P 7 1M 64k' "bad/$newest/disk.qcow2" >/dev/null
 fails verify bad
 echo garbage >"bad/$newest/manifest.json"
+mkdir bad/20990101T000000Z.partial
 fails list bad
 "$BLKSNAP" export --json repo -U sock >exported &
 servers+=($!)

@@ -48,8 +48,8 @@ set -e
 # and the page folds lines.
 plain() {
     sed -E ':join; $!N; s/\n {4}/ /; t join; P; D' "$1" |
-        sed -E 's/20[0-9]{6}T[0-9]{6}Z(-[0-9])?/POINT/; s/ +/ /g
-            s/^(POINT vdb [a-z]+ 8M) [0-9.]+[KM] /\1 SPACE /' >"$1.plain"
+        sed -E 's/20[0-9]{6}T[0-9]{6}Z(-[0-9])?/POINT/g; s/ +/ /g
+            s/^(POINT vdb [a-z]+ (POINT|-) 8M) [0-9.]+[KM] /\1 SPACE /' >"$1.plain"
 }
 plain expected
 plain seen

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "output.h"
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -14,8 +15,11 @@ std::string size_text(std::uint64_t bytes) {
   auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
   for (; value >= 1024 && unit + 1 < std::strlen(kUnits); ++unit) value /= 1024;
-  std::string text = unit == 0 || value >= 100 ? formatted("{:.0f}", value)
-                                               : formatted("{:.1f}", value);
+  // A half is rounded up, as the page of "blksnap map" does.
+  std::string text =
+      unit == 0 || value >= 100
+          ? formatted("{:.0f}", std::floor(value + 0.5))
+          : formatted("{:.1f}", std::floor(value * 10 + 0.5) / 10);
   if (text.ends_with(".0")) text.resize(text.size() - 2);
   return unit == 0 ? text : text + kUnits[unit];
 }

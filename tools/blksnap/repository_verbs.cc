@@ -62,17 +62,30 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
   if (!repository) return repository.error();
   const auto listing = repository->list();
   if (!listing) return listing.error();
-  std::vector<std::vector<std::string>> rows = {
-      {"POINT", "DISK", "KIND", "SIZE", "ON DISK", "CHECKPOINT"}};
+  std::vector<std::vector<std::string>> rows = {{"POINT", "DISK", "KIND",
+                                                 "PARENT", "SIZE", "ON DISK",
+                                                 "CHECKPOINT", "WHY FULL"}};
   JsonValue points = JsonValue::array();
   for (const Point& point : listing->points) {
     points.push_back(to_object(*repository, point));
     for (const DiskRecord& disk : point.manifest.disks)
       rows.push_back({point.name.text(), disk.name,
                       disk.incremental() ? "incremental" : "full",
+                      disk.parent ? disk.parent->point.text() : "-",
                       size_text(disk.size),
                       size_text(repository->on_disk_bytes(point, disk)),
-                      disk.checkpoint.empty() ? "-" : disk.checkpoint});
+                      disk.checkpoint.empty() ? "-" : disk.checkpoint,
+                      disk.incremental() ? "-" : disk.why});
+  }
+  const auto leftovers = repository->leftovers();
+  if (!leftovers) return leftovers.error();
+  JsonValue left = JsonValue::array();
+  std::string left_text;
+  for (const repo::Leftover& leftover : *leftovers) {
+    left.push_back(
+        {{"name", leftover.name}, {"on_disk_bytes", leftover.on_disk_bytes}});
+    left_text += "left over: " + printable(leftover.name) + " (" +
+                 size_text(leftover.on_disk_bytes) + ")\n";
   }
   JsonValue damaged = JsonValue::array();
   std::string said;
@@ -81,8 +94,10 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
         {{"point", damage.point.text()}, {"what", damage.error.message}});
     said += (said.empty() ? "" : "; ") + damage.error.message;
   }
-  output.say(table(std::move(rows)),
-             {{"points", std::move(points)}, {"damaged", std::move(damaged)}});
+  output.say(table(std::move(rows)) + left_text,
+             {{"points", std::move(points)},
+              {"damaged", std::move(damaged)},
+              {"leftovers", std::move(left)}});
   if (said.empty()) return kSuccess;
   // (One line on standard error, as of every failure.)
   return refuse(EIO, "damaged: " + said);
