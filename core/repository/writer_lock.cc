@@ -2,12 +2,12 @@
 #include "repository/writer_lock.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <thread>
+#include <cstdlib>
 
 #include "io/file.h"
 
@@ -22,26 +22,9 @@ std::string holder(int fd) {
   return said.substr(0, said.find('\n'));
 }
 
-// Takes the lock once it is free, and waits for that, since children of a
-// process that was killed hold the lock until they end as well. EWOULDBLOCK.
-int lock_soon(int fd) {
-  constexpr auto kPatience = std::chrono::seconds(5);
-  constexpr auto kInterval = std::chrono::milliseconds(50);
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  for (;;) {
-    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
-    if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() > until)
-      return errno;
-    std::this_thread::sleep_for(kInterval);
-  }
-}
-
-// "PID WHAT on HOST", since processes of other machines and containers have
-// numbers of their own.
-std::string own_words(const std::string& who) {
-  char host[256] = "";
-  (void)::gethostname(host, sizeof host - 1);
-  return std::to_string(::getpid()) + " " + who + " on " + host + "\n";
+bool is_dead(const std::string& said) {
+  const long pid = std::strtol(said.c_str(), nullptr, 10);
+  return pid > 0 && ::kill(static_cast<pid_t>(pid), 0) == -1 && errno == ESRCH;
 }
 
 }  // namespace
@@ -51,15 +34,17 @@ Result<UniqueFd> lock_to_write(const std::string& path,
   auto opened = io::open_plain(path, O_RDWR | O_CREAT);
   if (!opened) return opened.error();
   UniqueFd fd = std::move(*opened);
-  const int error = lock_soon(fd.get());
-  if (error == EWOULDBLOCK) {
+  int locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);
+  if (locked == -1 && errno == EWOULDBLOCK) {
     const std::string said = holder(fd.get());
-    return refuse(EBUSY, path + " is held" +
-                             (said.empty() ? "" : " by process " + said) +
-                             ": one writer at a time");
+    if (!is_dead(said))
+      return refuse(EBUSY, path + " is held" +
+                               (said.empty() ? "" : " by process " + said) +
+                               ": one writer at a time");
+    locked = ::flock(fd.get(), LOCK_EX);
   }
-  if (error != 0) return fail(error, "lock " + path);
-  const std::string text = own_words(who);
+  if (locked == -1) return fail(errno, "lock " + path);
+  const std::string text = std::to_string(::getpid()) + " " + who + "\n";
   if (::ftruncate(fd.get(), 0) == -1 ||
       ::pwrite(fd.get(), text.data(), text.size(), 0) == -1)
     return fail(errno, "write " + path);

@@ -9,9 +9,8 @@
 namespace blksnap::repo {
 
 // Takes the lock on the file `path`, for as long as the descriptor is open here
-// or in a child, and writes into it who has it. Waits some seconds for a lock
-// that somebody else has; then EBUSY, with who that is. flock(2): on NFS, Linux
-// makes a lock of the server of it.
+// or in a child, and writes into it who has it. EBUSY, with who it is, if
+// somebody else does; but it waits for the children of one that has died.
 Result<UniqueFd> lock_to_write(const std::string& path, const std::string& who);
 
 }  // namespace blksnap::repo
