@@ -108,8 +108,10 @@ bool rotational(const std::string& path);
 // symbolic link, no device, and nothing that could be waited for. EINVAL for
 // anything else.
 Result<UniqueFd> open_plain(const std::string& path, int flags);
+// Reads the first bytes of such a file, `most` of them if there are so many.
+Result<std::string> read_beginning(const std::string& path, std::size_t most);
 // Reads all of such a file. EFBIG where it has more than `limit` bytes.
-Result<std::string> read_plain(const std::string& path, std::uint64_t limit);
+Result<std::string> read_plain(const std::string& path, std::size_t limit);
 
 // Makes `content` all that is in the file of this name, which need not exist
 // yet. Crash rule: a temporary file beside it is written and flushed before it
@@ -120,8 +122,7 @@ Result<void> replace_file(const std::string& path,
                           std::span<const std::byte> content,
                           std::optional<mode_t> mode = {});
 
-// Puts what was written to the file, or done to the names of the directory, on
-// stable storage.
+// Flushes a file, or the names in a directory, to stable storage.
 Result<void> sync_path(const std::string& path);
 
 }  // namespace blksnap::io

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "io/file.h"
@@ -35,21 +36,28 @@ Result<UniqueFd> open_plain(const std::string& path, int flags) {
   return fd;
 }
 
-Result<std::string> read_plain(const std::string& path, std::uint64_t limit) {
+Result<std::string> read_beginning(const std::string& path, std::size_t most) {
   const auto fd = open_plain(path, O_RDONLY);
   if (!fd) return fd.error();
   std::string text;
   char part[64 * 1024];
-  for (;;) {
-    const ssize_t got = ::read(fd->get(), part, sizeof part);
+  while (text.size() < most) {
+    const ssize_t got =
+        ::read(fd->get(), part, std::min(sizeof part, most - text.size()));
     if (got == -1 && errno == EINTR) continue;
     if (got == -1) return fail(errno, "read " + path);
-    if (got == 0) return text;
+    if (got == 0) break;
     text.append(part, static_cast<std::size_t>(got));
-    if (text.size() > limit)
-      return refuse(
-          EFBIG, path + " is larger than " + std::to_string(limit) + " bytes");
   }
+  return text;
+}
+
+Result<std::string> read_plain(const std::string& path, std::size_t limit) {
+  auto text = read_beginning(path, limit + 1);
+  if (text && text->size() > limit)
+    return refuse(EFBIG,
+                  path + " is larger than " + std::to_string(limit) + " bytes");
+  return text;
 }
 
 }  // namespace blksnap::io

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "qemu/qcow2_header.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <boost/endian/buffers.hpp>
 #include <cerrno>
 #include <cstring>
@@ -46,24 +44,6 @@ struct Extension {
   endian::big_uint32_buf_t length;
 };
 
-// Reads the beginning of the file, as far as there is one.
-Result<std::string> beginning_of(const std::string& path) {
-  const auto fd = io::open_plain(path, O_RDONLY);
-  if (!fd) return fd.error();
-  std::string text(kRead, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = ::pread(fd->get(), text.data() + size,
-                                text.size() - size, static_cast<off_t>(size));
-    if (got == -1 && errno == EINTR) continue;
-    if (got == -1) return fail(errno, "read " + path);
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  text.resize(size);
-  return text;
-}
-
 // Takes the names that are in extensions, which follow each other from `at` on.
 bool take_extensions(std::string_view text, std::size_t at,
                      Qcow2Header& header) {
@@ -86,7 +66,7 @@ bool take_extensions(std::string_view text, std::size_t at,
 }  // namespace
 
 Result<Qcow2Header> read_qcow2_header(const std::string& path) {
-  const auto text = beginning_of(path);
+  const auto text = io::read_beginning(path, kRead);
   if (!text) return text.error();
   Fields fields = {};
   std::memcpy(&fields, text->data(), std::min(text->size(), sizeof fields));

@@ -8,7 +8,7 @@
 namespace blksnap::repo {
 
 Result<std::string> read_text(const std::filesystem::path& path) {
-  constexpr std::uint64_t kLargest = 16 * 1024 * 1024;  // bytes
+  constexpr std::size_t kLargest = 16 * 1024 * 1024;  // bytes
   return io::read_plain(path.string(), kLargest);
 }
 

@@ -234,16 +234,6 @@ std::uint64_t allocated(const fs::path& path) {
   return static_cast<std::uint64_t>(st.st_blocks) * kStatUnit;
 }
 
-// With all that is in a folder, as far as that can be read.
-std::uint64_t allocated_below(const fs::path& path) {
-  std::uint64_t bytes = allocated(path);
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(path, error), end;
-       !error && at != end; at.increment(error))
-    bytes += allocated(at->path());
-  return bytes;
-}
-
 // FILE.PID.tmp, as io::replace_file() calls it.
 bool is_temporary(const std::string& name) {
   constexpr std::string_view kEnd = ".tmp";
@@ -261,28 +251,25 @@ bool is_temporary(const std::string& name) {
 
 }  // namespace
 
-Result<std::vector<Leftover>> Repository::leftovers() const {
+Result<std::vector<fs::path>> Repository::leftovers() const {
   const auto names = entries_of(path_);
   if (!names) return names.error();
-  std::vector<Leftover> found;
-  const auto add = [&](const fs::path& name) {
-    found.push_back({name.string(), allocated_below(path_ / name)});
-  };
+  std::vector<fs::path> found;
   for (const std::string& name : *names) {
-    if (is_temporary(name)) add(name);
+    if (is_temporary(name)) found.push_back(name);
     const bool partial = name.ends_with(kPartial);
     const auto point = PointName::parse(std::string_view(name).substr(
         0, name.size() - (partial ? kPartial.size() : 0)));
     if (!point) continue;
     std::error_code error;
     if (partial || fs::exists(path_ / name / kRemovedFile, error)) {
-      add(name);
+      found.push_back(name);
       continue;
     }
     const auto files = entries_of(path_ / name);
     if (!files) continue;  // it may have gone
     for (const std::string& file : *files)
-      if (is_temporary(file)) add(fs::path(name) / file);
+      if (is_temporary(file)) found.push_back(fs::path(name) / file);
   }
   return found;
 }
@@ -290,13 +277,22 @@ Result<std::vector<Leftover>> Repository::leftovers() const {
 Result<void> Repository::remove_temporary_files() const {
   const auto left = leftovers();
   if (!left) return left.error();
-  for (const Leftover& leftover : *left) {
-    const fs::path path = path_ / leftover.name;
+  for (const fs::path& name : *left) {
     std::error_code error;
-    if (is_temporary(path.filename().string())) fs::remove(path, error);
-    if (error) return failed(error, "remove", path);
+    if (is_temporary(name.filename().string())) fs::remove(path_ / name, error);
+    if (error) return failed(error, "remove", path_ / name);
   }
   return {};
+}
+
+std::uint64_t Repository::on_disk_bytes(const fs::path& name) const {
+  const fs::path path = path_ / name;
+  std::uint64_t bytes = allocated(path);
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(path, error), end;
+       !error && at != end; at.increment(error))
+    bytes += allocated(at->path());
+  return bytes;
 }
 
 std::uint64_t Repository::on_disk_bytes(const Point& point,

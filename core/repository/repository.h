@@ -30,12 +30,6 @@ namespace blksnap::repo {
 // the image of a point.
 Result<void> check_outside_repositories(const std::string& path);
 
-// A file or folder that is no part of a point.
-struct Leftover {
-  std::string name;             // below the repository
-  std::uint64_t on_disk_bytes;  // with all that is in it
-};
-
 // Not for several threads at once, but for what is const.
 class Repository {
  public:
@@ -58,8 +52,11 @@ class Repository {
   // Finds what breaks have left: folders of points that are being made or
   // removed, and files that were to replace others. Those of a writer that is
   // at work look the same.
-  Result<std::vector<Leftover>> leftovers() const;
-  // What the image of a disk and its digests take on the file system.
+  // Returns their names below the repository.
+  Result<std::vector<std::filesystem::path>> leftovers() const;
+  // Returns what a file or folder below the repository takes, with all in it.
+  std::uint64_t on_disk_bytes(const std::filesystem::path& name) const;
+  // Returns what the image of a disk and its digests take.
   std::uint64_t on_disk_bytes(const Point& point, const DiskRecord& disk) const;
 
   // The tables of a Listing::chain(), or of nothing.

@@ -81,11 +81,11 @@ Result<ExitStatus> list(const Output& output, const std::string& path) {
   if (!leftovers) return leftovers.error();
   JsonValue left = JsonValue::array();
   std::string left_text;
-  for (const repo::Leftover& leftover : *leftovers) {
-    left.push_back(
-        {{"name", leftover.name}, {"on_disk_bytes", leftover.on_disk_bytes}});
-    left_text += "left over: " + printable(leftover.name) + " (" +
-                 size_text(leftover.on_disk_bytes) + ")\n";
+  for (const auto& name : *leftovers) {
+    const std::uint64_t bytes = repository->on_disk_bytes(name);
+    left.push_back({{"name", name.string()}, {"on_disk_bytes", bytes}});
+    left_text += "left over: " + printable(name.string()) + " (" +
+                 size_text(bytes) + ")\n";
   }
   JsonValue damaged = JsonValue::array();
   std::string said;
