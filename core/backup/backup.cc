@@ -230,6 +230,11 @@ Result<BackupReport> run_backup(const BackupRequest& request,
           done.error());
     return clear_up(folder, false, done.error());
   }
+  // The point is one; the next writer puts it on the list.
+  if (auto listed = repository->renew_catalogue({}); !listed)
+    observer.note(
+        "point " + point.text() +
+        " is not on the list of points yet: " + listed.error().message);
   return BackupReport{point, std::move(manifest)};
 }
 

@@ -101,12 +101,11 @@ Result<std::vector<repo::Damage>> to_forget(
   }
   for (const repo::Damage& damage : found)
     for (const repo::Point& point : listing.points)
-      for (const repo::DiskRecord& disk : point.manifest.disks)
-        if (disk.parent && disk.parent->point == damage.point &&
-            !unwanted.contains(point.name))
-          return refuse(EINVAL, "point " + point.name.text() + " stands on " +
-                                    damage.point.text() +
-                                    ", and has to go with it: name both");
+      if (!unwanted.contains(point.name) &&
+          listing.stands_on(point, damage.point))
+        return refuse(EINVAL, "point " + point.name.text() + " stands on " +
+                                  damage.point.text() +
+                                  ", and has to go with it: name both");
   return found;
 }
 

@@ -37,13 +37,13 @@ Result<Catalogue> parse_catalogue(std::string_view text) {
     return refuse(EINVAL,
                   "not the file of a repository: " + object.error().message);
   Catalogue catalogue;
-  const Json format =
-      object->is_object() ? object->value("format", Json()) : Json();
-  if (format == kFirstFormat && !object->contains("digest")) {
+  const auto format = object->find("format");  // end() of what is no object
+  const bool first = format != object->end() && *format == kFirstFormat;
+  if (first && !object->contains("digest")) {
     catalogue.format = kFirstFormat;
     return catalogue;
   }
-  if (format != kFormat && format != kFirstFormat)
+  if (!first && (format == object->end() || *format != kFormat))
     return refuse(EINVAL,
                   "a repository of a format that is not known to this version");
   if (auto good = check_seal(text); !good) {

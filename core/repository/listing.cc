@@ -52,6 +52,22 @@ const Point* Listing::find(const PointName& name) const {
   return nullptr;
 }
 
+bool Listing::stands_on(const Point& point, const PointName& below) const {
+  for (const DiskRecord& disk : point.manifest.disks) {
+    const Point* at = &point;
+    const DiskRecord* record = &disk;
+    while (record && record->parent) {
+      const PointName& parent = record->parent->point;
+      if (parent == below) return true;
+      const Point* next = find(parent);
+      if (!next || !(next->name < at->name)) break;
+      at = next;
+      record = at->manifest.find(disk.name);
+    }
+  }
+  return false;
+}
+
 const Damage* Listing::unreadable() const {
   const auto found =
       std::find_if(damaged.begin(), damaged.end(),

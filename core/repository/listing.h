@@ -42,6 +42,9 @@ struct Listing {
   // manifest of the point above says.
   Result<std::vector<const Point*>> chain(const Point& point,
                                           std::string_view disk) const;
+  // Tells whether a point needs the image of another for any of its disks, also
+  // through points between them. That other one need not be readable.
+  bool stands_on(const Point& point, const PointName& below) const;
   // Returns a point that is there and cannot be read, or nullptr. Nobody knows
   // what it stands on.
   const Damage* unreadable() const;

@@ -354,8 +354,7 @@ Result<void> Repository::commit(const PointName& point,
     return written;  // the folder is synced by that, too
   if (::rename(partial.c_str(), folder(point).c_str()) == -1)
     return fail(errno, "rename " + partial.string());
-  if (auto synced = io::sync_path(path_.string()); !synced) return synced;
-  return renew_catalogue({});
+  return io::sync_path(path_.string());
 }
 
 Result<void> Repository::check_place(const PointName& point) const {
@@ -395,8 +394,11 @@ Result<void> Repository::begin_removal(const PointName& point) const {
 }
 
 Result<void> Repository::forget(const Damage& damage) const {
+  if (damage.lost) return renew_catalogue(damage.point);
+  const auto claimed = claim(damage.point);
+  if (!claimed) return claimed.error();
   if (auto renewed = renew_catalogue(damage.point); !renewed) return renewed;
-  return damage.lost ? Result<void>() : remove_folder(damage.point);
+  return remove_folder(damage.point);
 }
 
 Result<void> Repository::remove_folder(const PointName& point) const {

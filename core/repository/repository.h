@@ -75,6 +75,8 @@ class Repository {
   // Removes files that were to replace others when somebody was killed.
   Result<void> remove_temporary_files() const;
   Result<void> commit(const PointName& point, const Manifest& manifest) const;
+  // Lists all points that there are in the catalogue, without this one.
+  Result<void> renew_catalogue(const std::optional<PointName>& without) const;
   // Checks that files of the point can be renamed to those of another one:
   // EXDEV where its folder is a symbolic link, or lies on another file system.
   Result<void> check_place(const PointName& point) const;
@@ -98,8 +100,6 @@ class Repository {
                      std::string_view manifest) const;
   Result<Catalogue> catalogue() const;
   Result<void> write(const Catalogue& catalogue) const;
-  // Writes a catalogue of all points that there are, without this one.
-  Result<void> renew_catalogue(const std::optional<PointName>& without) const;
   Result<bool> has_format() const;
   Result<void> check_empty() const;
   // What is missing of today's format.

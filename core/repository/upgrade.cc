@@ -27,7 +27,6 @@ Result<void> Repository::upgrade() {
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
     return a.first->name < b.first->name;
   });
-  bool changed = upgraded_;
   for (auto& [point, file] : files) {
     Manifest& manifest = point->manifest;
     if (!manifest.id.empty()) continue;
@@ -44,10 +43,9 @@ Result<void> Repository::upgrade() {
                                     to_json(point->name, manifest));
         !written)
       return written;
-    changed = true;
   }
   // What a damaged catalogue had is for a backup to doubt first.
-  return changed && !known->damage ? renew_catalogue({}) : Result<void>();
+  return known->damage ? Result<void>() : renew_catalogue({});
 }
 
 }  // namespace blksnap::repo

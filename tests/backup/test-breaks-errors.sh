@@ -41,8 +41,8 @@ while fails_at $n && [ "$(cat count)" -ge $n ]; do
     calls=$(cat count)
     n=$((n + 1 + n / 12))
 done
-# The commit is at the end.
-for n in $(seq $((calls - 8)) "$calls"); do fails_at "$n"; done
+# The commit is near the end, before the list of points.
+for n in $(seq $((calls - 16)) "$calls"); do fails_at "$n"; done
 [ $unsure -ge 1 ] || fail "no failure after the rename"
 [ $failures -ge 15 ] || fail "only $failures failures: this test shows little"
 qemu-img compare -q -f qcow2 -F raw "repo/$(point 1)/disk.qcow2" at.1

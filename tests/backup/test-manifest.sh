@@ -108,6 +108,24 @@ blksnap 1 prune repo --point "${names[1]}"
 says err "point ${names[2]} stands on ${names[1]}, and has to go with it: name both"
 blksnap 0 prune repo --point "${names[1]}" --point "${names[2]}"
 healthy
+# What stays may stand on it through others: its data are there still.
+fresh
+echo '{' >"$(manifest_of 1)"
+blksnap 1 prune repo --point "${names[0]}" --point "${names[1]}"
+says err "point ${names[2]} stands on ${names[0]}, and has to go with it"
+cp "good/${names[0]}/manifest.json" "$(manifest_of 1)"
+healthy
+holds "${names[2]}" at.3
+# Nor does it go while somebody reads it.
+fresh
+echo '{' >"$(manifest_of 3)"
+flock --shared "repo/${names[2]}" "$BLKSNAP" prune repo --point "${names[2]}" >out 2>err &&
+    fail "it was removed"
+says err 'is being read'
+[ -e "repo/${names[2]}/disk.qcow2" ] || fail "it was removed"
+fresh
+echo '{' >"$(manifest_of 2)"
+blksnap 0 prune repo --point "${names[1]}" --point "${names[2]}"
 [ "$(ls repo)" = "${names[0]}
 blksnap-repository.json
 lock" ] || fail "left: $(ls repo)"
