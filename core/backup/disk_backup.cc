@@ -11,6 +11,7 @@
 #include "qemu/image.h"
 #include "repository/files.h"
 #include "repository/resume.h"
+#include "repository/soundness.h"
 
 namespace blksnap::backup {
 namespace {
@@ -76,8 +77,9 @@ class ImageWriter {
       : set_(set),
         parent_(disk.parent),
         blocks_(disk.source.size()),
-        image_((set.folder / (disk.name + ".qcow2")).string()),
-        sums_((set.folder / (disk.name + ".sums")).string()),
+        image_((set.folder / (disk.name + std::string(repo::kImage))).string()),
+        sums_(
+            (set.folder / (disk.name + std::string(repo::kDigests))).string()),
         journal_(
             (set.folder / (disk.name + std::string(repo::kJournal))).string()) {
     if (set.resumable) done_ = repo::done_so_far(journal_);
@@ -103,7 +105,9 @@ class ImageWriter {
  private:
   // Anew, or as a backup that broke has left them.
   Result<repo::DigestTable> make_files(const repo::DiskRecord& record) {
-    if (done_.position != 0) {
+    const std::string backing = repo::backing_of(record);
+    if (done_.position != 0 &&
+        repo::check_header(image_, blocks_.size(), backing)) {
       auto table = repo::DigestTable::reopen(sums_, blocks_);
       if (table && qemu::mend_image(image_)) return table;
     }
@@ -113,9 +117,7 @@ class ImageWriter {
       std::filesystem::remove(path, error);
       if (error) return fail(error.value(), "remove " + path);
     }
-    auto made = qemu::create_image(
-        image_, blocks_.size(),
-        parent_ ? "../" + parent_->point.text() + "/" + record.image : "");
+    auto made = qemu::create_image(image_, blocks_.size(), backing);
     if (!made) return made.error();
     return repo::DigestTable::create(sums_, blocks_);
   }

@@ -289,6 +289,8 @@ std::uint64_t Repository::on_disk_bytes(const fs::path& name) const {
   const fs::path path = path_ / name;
   std::uint64_t bytes = allocated(path);
   std::error_code error;
+  // The iterator would follow a link that it begins with.
+  if (fs::is_symlink(path, error)) return bytes;
   for (fs::recursive_directory_iterator at(path, error), end;
        !error && at != end; at.increment(error))
     bytes += allocated(at->path());

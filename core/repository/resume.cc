@@ -63,6 +63,9 @@ Result<std::optional<PointName>> point_to_resume(const Repository& repository,
   const auto folders = repository.partial_folders();
   if (!folders) return folders.error();
   for (const fs::path& folder : *folders) {
+    // "../PARENT" would be somewhere else.
+    std::error_code error;
+    if (fs::is_symlink(folder, error)) continue;
     const auto name = PointName::parse(folder.stem().string());
     if (name && name > listing.latest && text_of(folder / kResumeFile) == words)
       found = name;

@@ -9,12 +9,13 @@
 #include "qemu/qcow2_header.h"
 
 namespace blksnap::repo {
-namespace {
 
 std::string backing_of(const DiskRecord& disk) {
   return disk.parent ? "../" + disk.parent->point.text() + "/" + disk.image
                      : "";
 }
+
+namespace {
 
 // The same as it is now, where prune() got as far as to take the image below
 // away, and no further.
@@ -40,26 +41,29 @@ Result<void> check(const Repository& repository, const Point& point,
     return refuse(EINVAL, repository.folder(point.name).string() +
                               " is a symbolic link, from where the image below "
                               "cannot be found");
-  const auto header =
-      qemu::read_qcow2_header(repository.image(point.name, disk).string());
+  return check_header(repository.image(point.name, disk).string(), disk.size,
+                      backing);
+}
+
+}  // namespace
+
+Result<void> check_header(const std::string& path, std::uint64_t size,
+                          const std::string& backing) {
+  const auto header = qemu::read_qcow2_header(path);
   if (!header) return header.error();
-  const qemu::Qcow2Header& info = *header;
-  if (info.size != disk.size)
-    return refuse(EINVAL, "the image has " + std::to_string(info.size) +
-                              " bytes, the manifest " +
-                              std::to_string(disk.size));
-  if (info.external_data)
+  if (header->size != size)
+    return refuse(EINVAL, "the image has " + std::to_string(header->size) +
+                              " bytes, the manifest " + std::to_string(size));
+  if (header->external_data)
     return refuse(EINVAL, "the image has its data in another file, '" +
-                              info.data_file + "'");
-  if (info.backing != backing ||
-      (!info.backing.empty() && info.backing_format != "qcow2"))
-    return refuse(EINVAL, "the image stands on '" + info.backing +
+                              header->data_file + "'");
+  if (header->backing != backing ||
+      (!backing.empty() && header->backing_format != "qcow2"))
+    return refuse(EINVAL, "the image stands on '" + header->backing +
                               "', not on '" + backing +
                               "' as the manifest says");
   return {};
 }
-
-}  // namespace
 
 bool is_damage(const Error& error) {
   constexpr int kOthers[] = {EACCES, EAGAIN, EBUSY,  ECANCELED, ECHILD,

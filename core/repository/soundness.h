@@ -20,7 +20,16 @@ bool is_damage(const Error& error);
 // Says whose damage it is, if it is one.
 Error as_damage(const Point& point, const std::string& disk, Error error);
 
-// Does each image of a chain (Repository::chain()) have the size of its
+// Returns the name by which a disk's image has to know the one below, relative
+// to its folder; empty where there is none.
+std::string backing_of(const DiskRecord& disk);
+
+// Checks the header of an image before QEMU opens what it names: a plain file
+// of this size (bytes), which stands on `backing` and on nothing else. EINVAL.
+Result<void> check_header(const std::string& path, std::uint64_t size,
+                          const std::string& backing);
+
+// Does each image of a chain (Listing::chain()) have the size of its
 // manifest, and stand on that of the point below, as a qcow2 image of this
 // repository and on nothing else? Reads headers alone. EINVAL with a sentence,
 // which names the point unless it is the chain's last.

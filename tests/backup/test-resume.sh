@@ -75,6 +75,35 @@ blksnap 0 backup "$uri" --to repo
 qemu-img compare -q -f qcow2 -F raw "repo/$kept/disk.qcow2" disk.raw
 healthy
 
+# Nor is one written to that has its data in another file, or is a link to another
+# image: somebody else may have put it there.
+head -c 1M /dev/urandom >victim
+qemu-img create -q -f qcow2 victim.qcow2 $size
+sha256sum victim victim.qcow2 >victims.sum
+for put in 'qemu-img create -q -f qcow2 -o data_file=other,data_file_raw=on "$image" $size &&
+        qemu-img amend -q -f qcow2 -o data_file=$PWD/victim "$image"' \
+    'ln -s "$PWD/victim.qcow2" "$image"' \
+    'qemu-img create -q -f qcow2 -b "$PWD/victim" -F raw "$image" $size'; do
+    rm -rf repo
+    cp -r broken.repo repo
+    image=repo/$kept.partial/disk.qcow2
+    rm "$image"
+    eval "$put"
+    blksnap 0 backup "$uri" --to repo
+    sha256sum --quiet -c victims.sum
+    qemu-img compare -q -f qcow2 -F raw "repo/$(point)/disk.qcow2" disk.raw
+    healthy
+done
+rm -rf repo
+cp -r broken.repo repo
+mv "repo/$kept.partial" away
+ln -s "$PWD/away" "repo/$kept.partial"
+blksnap 0 backup "$uri" --to repo
+says err "removing what a backup that broke has left: $kept.partial"
+[ -e away/disk.qcow2 ] || fail "it went behind the link"
+qemu-img compare -q -f qcow2 -F raw "repo/$(point)/disk.qcow2" disk.raw
+healthy
+
 # Another run of the machine, half a line, another instant.
 rm -rf repo
 cp -r broken.repo repo
