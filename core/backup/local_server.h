@@ -26,7 +26,7 @@ class LocalServer {
   // Returns at once: who connects waits until the snapshot is taken.
   static Result<LocalServer> start(const Settings& settings);
 
-  // Of one of the devices, as it was given.
+  // Returns the URI of the export of a device, which is named as in Settings.
   std::string uri(const std::string& device) const;
   // Adds the server's last words to an error, if it has failed or logged an
   // error: NBD itself tells a client no more than a number. Call it once.

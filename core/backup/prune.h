@@ -32,9 +32,9 @@ struct PruneReport {
   std::vector<Failure> failed;
 };
 
-// Removes points. Of one that is damaged or lost, and named, what is left goes,
-// with its place in the catalogue. EINVAL where nothing would be left, or there
-// is no such point. One that cannot be removed keeps no other from it.
+// Removes points. A damaged or lost one can be named: prune() removes the rest
+// of it and its line in the catalogue. EINVAL where nothing would be left, or
+// there is no such point. One that cannot be removed keeps no other from it.
 Result<PruneReport> prune(const PruneRequest& request,
                           BackupObserver& observer);
 

@@ -27,7 +27,7 @@ std::string end_of(const std::filesystem::path& path, std::size_t parts) {
 
 std::vector<std::string> device_names(std::span<const std::string> paths) {
   std::vector<std::string> names(paths.size());
-  // Those that share a name get a longer one, until none is longer.
+  // Names that are equal get longer, until all of them have their whole path.
   std::vector<std::size_t> parts(paths.size(), 1);
   for (bool longer = true; longer;) {
     std::map<std::string, std::size_t> count;

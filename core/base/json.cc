@@ -10,7 +10,7 @@ namespace blksnap {
 namespace {
 
 // Escapes the control characters that JSON allows in strings, U+007F to U+009F:
-// a terminal obeys them. Nothing else of a JSON text has such bytes.
+// a terminal obeys them. Such bytes are in strings alone.
 std::string without_controls(const std::string& text) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string escaped;

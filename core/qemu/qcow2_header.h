@@ -13,7 +13,7 @@ namespace blksnap::qemu {
 
 struct Qcow2Header {
   std::uint64_t size = 0;      // bytes, of the disk
-  std::string backing;         // as the header has it; empty: none
+  std::string backing;         // name in the header; empty: none
   std::string backing_format;  // empty: not said
   bool external_data = false;  // another file has the data
   std::string data_file;       // that file; may be empty nevertheless

@@ -25,8 +25,7 @@ constexpr std::string_view kJournal = ".done";
 // File of a point that is being made.
 constexpr std::string_view kResumeFile = "resume.json";
 
-// Reads a plain file of 16 MiB at most, which is far above what thousands of
-// disks need.
+// Reads a plain file of 16 MiB at most. A manifest of a thousand disks has one.
 Result<std::string> read_text(const std::filesystem::path& path);
 // Does io::replace_file().
 Result<void> replace_text(const std::filesystem::path& path,

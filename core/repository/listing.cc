@@ -10,7 +10,7 @@ namespace {
 // Is `parent`, which `point` stands on, the one that it was made on?
 Result<void> check_link(const Point& point, const Parent& link,
                         const Point& parent, std::string_view disk) {
-  if (link.id.empty()) return {};  // nobody wrote it down
+  if (link.id.empty()) return {};  // of the first format
   const std::string what =
       "point " + point.name.text() + " stands on " + parent.name.text() + ", ";
   if (link.id != parent.manifest.id)

@@ -29,7 +29,7 @@ struct Damage {
 
 struct Listing {
   std::vector<Point> points;   // oldest first
-  std::vector<Point> removed;  // of which something is left, unordered
+  std::vector<Point> removed;  // points that are being removed, unordered
   std::vector<Damage> damaged;
   std::optional<PointName> latest;  // of all names, damaged or not
   // Damage of the catalogue: then nobody knows whether a point is lost.
