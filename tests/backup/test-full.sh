@@ -48,4 +48,6 @@ blksnap 0 backup 'nbd+unix:///?socket=nbdkit.sock' --name other --to repo
 holds "$(point)" disk.raw other
 [ "$(manifest .read_bytes)" = $size ] || fail "bytes"
 blksnap 0 list repo
-says out "$(point)  other  full  16M"
+# DISK, KIND, PARENT and SIZE, and at the end of the line why it is full.
+says out "$(point)  other  full  -       16M"
+says out "  there is no point of this disk yet"
